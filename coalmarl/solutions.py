@@ -112,7 +112,8 @@ def excess(v: TUGame, x: ArrayLike) -> NDArray[np.float64]:
     >>> excess(v, [0.5, 0.5, 0]).tolist()
     [0.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 0.0]
     """
-    return v.values - coalition_sums(_allocation(v, x))
+    e: NDArray[np.float64] = v.values - coalition_sums(_allocation(v, x))
+    return e
 
 
 def shapley(v: TUGame) -> NDArray[np.float64]:

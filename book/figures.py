@@ -1,0 +1,111 @@
+"""Draw the figures of the book's pages: ``python book/figures.py``.
+
+Each figure is one function of a `Theme` in `FIGURES`; its name is the file's name.  Every
+figure is written twice, for white and for near-black pages, as ``figures/NAME_light.svg``
+and ``figures/NAME_dark.svg``.  The same code writes the same bytes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+OUT = Path(__file__).parent / "figures"
+STYLE = {
+    "figure.figsize": (6, 3.7),
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
+    "font.size": 9.5,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "learning-to-team-up",
+    "savefig.transparent": True,
+}
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one page background.
+
+    Attributes
+    ----------
+    name : str
+        Suffix of the file.
+    ink, soft, line : str
+        Text, secondary text and axes, reference lines.
+    mark : str
+        What the eye should find first.
+    """
+
+    name: str
+    ink: str
+    soft: str
+    line: str
+    mark: str
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """Matplotlib settings for text and axes on this background."""
+        quiet = "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"
+        return dict.fromkeys(quiet, self.soft) | {
+            "axes.titlecolor": self.ink,
+            "text.color": self.ink,
+        }
+
+
+THEMES = (
+    Theme("light", ink="#23262c", soft="#5a606a", line="#c9c6c0", mark="#0072b2"),
+    Theme("dark", ink="#dddcd8", soft="#a2a7b0", line="#4a505b", mark="#56b4e9"),
+)
+
+
+def intro_wall(theme: Theme) -> Figure:
+    """Time to fill a table of 2**n worths at a millisecond each, for n = 0 .. 70."""
+    n = np.arange(71)
+    seconds = 2.0**n / 1_000
+    year = 365.25 * 86_400
+    spans = np.array([1, 3_600, year, 13.8e9 * year])
+    names = "a second", "an hour", "a year", "the age of the universe"
+    players = np.searchsorted(seconds, spans)  # the first n that needs this long
+
+    fig, ax = plt.subplots()
+    ax.plot(n, seconds, color=theme.ink, linewidth=1.8)
+    ax.hlines(spans, 0, players, color=theme.line, linewidth=1, linestyle="--", zorder=0)
+    ax.plot(players, seconds[players], "o", color=theme.mark, markersize=6.5)
+    for i, name in zip(players, names, strict=True):
+        side, shift = ("left", (9, -8)) if i < 50 else ("right", (-9, 4))
+        style = {"textcoords": "offset points", "ha": side, "color": theme.mark}
+        ax.annotate(f"{i} players: {name}", (i, seconds[i]), shift, **style)
+    ax.set(yscale="log", xlim=(0, 71), ylim=(1e-3, 2e19), yticks=10.0 ** np.arange(-3, 19, 3))
+    ax.set(xlabel="players n", ylabel="seconds to evaluate every coalition")
+    ax.set_title("Ten players take a second, 35 a year, 69 the age of the universe")
+    return fig
+
+
+FIGURES = (intro_wall,)
+
+
+def main() -> None:
+    """Write every figure for every theme."""
+    OUT.mkdir(exist_ok=True)
+    for draw in FIGURES:
+        for theme in THEMES:
+            with matplotlib.rc_context(STYLE | theme.colours):
+                fig = draw(theme)
+                path = OUT / f"{draw.__name__}_{theme.name}.svg"
+                fig.savefig(path, metadata={"Date": None, "Creator": None})
+                plt.close(fig)
+                print(path.relative_to(OUT.parent))
+
+
+if __name__ == "__main__":
+    main()

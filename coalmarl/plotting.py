@@ -1,0 +1,303 @@
+"""Figures of the labs: each takes data, draws on an axes, and returns it.
+
+Player ``i`` has the colour ``COLOURS[i]`` and the marker ``MARKERS[i]`` in every figure of
+the course.  Backgrounds are transparent and axes a middle grey, so that a figure reads on
+white and on near-black pages.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from coalmarl.coalitions import coalition_sums, grand_coalition, members, sizes
+from coalmarl.games import TUGame
+
+#: Okabe and Ito's colours, safe for colour-blind readers, one per player.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
+#: Text, axes, theory: a grey of contrast 4.5 with white and with near-black.
+INK = "#777777"
+#: Baselines and reference lines.
+QUIET = "#A0A0A0"
+
+_STYLE: Any = {
+    "figure.figsize": (6.0, 3.7),
+    "figure.dpi": 110,
+    "figure.facecolor": "none",
+    "figure.constrained_layout.use": True,
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 9.5,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "savefig.facecolor": "none",
+}
+
+
+def new_axes(*, title: str = "", xlabel: str = "", ylabel: str = "") -> Axes:
+    """Return the axes of a new figure in the course's style.
+
+    Parameters
+    ----------
+    title : str
+        What the figure finds, as a sentence.
+    xlabel, ylabel : str
+        Names of the axes, with units.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> new_axes(title="Two is company").get_title(loc="left")
+    'Two is company'
+    """
+    with mpl.rc_context(_STYLE):
+        _, ax = plt.subplots()
+        ax.set_title(title)
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+    return ax
+
+
+def core_triangle(
+    v: TUGame, allocations: Mapping[str, ArrayLike] | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """Draw the imputations of a three-player game as a triangle, and the core inside it.
+
+    Parameters
+    ----------
+    v : TUGame
+        A game of three players with ``v(N) > sum v(i)``.
+    allocations : mapping of str to array_like of shape (3,), optional
+        Points to mark, by name.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If the game has not three players, or no surplus to divide.
+
+    Notes
+    -----
+    A corner gives the whole surplus to one player; the line ``x(S) = v(S)`` of a pair cuts
+    off the corner of the third.
+
+    Examples
+    --------
+    >>> from coalmarl.games import bankruptcy
+    >>> len(core_triangle(bankruptcy(200, [100, 200, 300]), {"even": [200 / 3] * 3}).texts)
+    4
+    """
+    if v.n != 3:
+        raise ValueError(f"expected a game of 3 players, got {v.n}; use excess_lattice(v, x)")
+    alone = v.values[[1, 2, 4]]
+    surplus = v.values[7] - alone.sum()
+    if surplus <= 0:
+        raise ValueError(f"expected v(N) > sum of v(i), got a surplus of {surplus:g}")
+    if ax is None:
+        ax = new_axes()
+    ax.set_aspect("equal")
+    ax.axis("off")
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+    ax.fill(*corners.T, facecolor="none", edgecolor=INK, linewidth=1)
+    most = (v.values[7] - v.values[[6, 5, 3]] - alone) / surplus  # what the other two allow
+    core = _core_polygon(most)
+    if len(core):
+        ax.fill(*(core @ corners).T, facecolor=COLOURS[5], alpha=0.35, edgecolor=COLOURS[0])
+    for i, name in enumerate(v.players or ("player 1", "player 2", "player 3")):
+        right, up = corners[i] + (corners[i] - corners.mean(axis=0)) * 0.12
+        ax.text(right, up, f"all to {name}", ha="center", va="center", color=INK)
+    for k, (name, x) in enumerate((allocations or {}).items()):
+        right, up = (np.asarray(x, dtype=float) - alone) / surplus @ corners
+        ax.plot(right, up, MARKERS[k], color=COLOURS[3], markersize=7, zorder=3)
+        away = (9, 3) if k % 2 == 0 else (9, -11)  # neighbours keep their names apart
+        ax.annotate(name, (right, up), xytext=away, textcoords="offset points", color=INK)
+    return ax
+
+
+def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
+    """Draw every coalition by size, coloured by its excess ``v(S) - x(S)``.
+
+    Parameters
+    ----------
+    v : TUGame
+        A game of at most five players.
+    x : array_like of float, shape (n,)
+        The allocation.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        One row per coalition size; orange coalitions want to leave, blue ones do not.
+
+    Raises
+    ------
+    ValueError
+        If there are more than five players, whose lattice nobody can read.
+
+    Examples
+    --------
+    >>> from coalmarl.games import glove
+    >>> len(excess_lattice(glove([0], [1, 2]), [1, 0, 0]).texts)
+    8
+    """
+    if v.n > 5:
+        raise ValueError(f"expected at most 5 players in a lattice, got {v.n}")
+    if ax is None:
+        ax = new_axes()
+    ax.axis("off")
+    e = v.values - coalition_sums(x)
+    place = _lattice_places(v.n)
+    for S in range(1 << v.n):
+        for i in members(grand_coalition(v.n) ^ S):
+            ax.plot(*np.array([place[S], place[S | 1 << i]]).T, color=QUIET, lw=0.6, zorder=1)
+    limit = max(float(np.abs(e).max()), 1e-9)
+    colours = mpl.colors.LinearSegmentedColormap.from_list("excess", [COLOURS[5], "w", COLOURS[1]])
+    across, up = place.T
+    ax.scatter(across, up, 1500, e, cmap=colours, vmin=-limit, vmax=limit, edgecolors=INK)
+    for S in range(1 << v.n):
+        label = f"{{{','.join(str(i + 1) for i in members(S))}}}\n{e[S]:.4g}".replace("-", "−")
+        ax.text(across[S], up[S], label, ha="center", va="center", color="black", fontsize=8)
+    ax.margins(0.12)
+    return ax
+
+
+def player_lines(
+    parameter: ArrayLike,
+    allocations: ArrayLike,
+    *,
+    players: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what each player gets as one number of the game changes.
+
+    Parameters
+    ----------
+    parameter : array_like of float, shape (m,)
+        The number, on the horizontal axis.
+    allocations : array_like of float, shape (m, n)
+        One allocation per value of the parameter; at most six players.
+    players : sequence of str, optional
+        Labels, written at the end of the lines.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> player_lines([0, 1], [[0, 0], [1, 2]]).lines[1].get_ydata().tolist()
+    [0.0, 2.0]
+    """
+    parameter, allocations = np.asarray(parameter), np.asarray(allocations, dtype=float)
+    if ax is None:
+        ax = new_axes()
+    for i, y in enumerate(allocations.T):
+        ax.plot(parameter, y, color=COLOURS[i], linestyle=LINES[i], linewidth=2)
+        name = players[i] if players is not None else f"player {i + 1}"
+        ax.annotate(
+            name,
+            (parameter[-1], y[-1]),
+            xytext=(5, 0),
+            textcoords="offset points",
+            color=COLOURS[i],
+            va="center",
+        )
+    return ax
+
+
+def compare_allocations(
+    allocations: Mapping[str, ArrayLike],
+    players: Sequence[str],
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw several allocations beside each other, one row per player.
+
+    Parameters
+    ----------
+    allocations : mapping of str to array_like of shape (n,)
+        At most six allocations by name; the names are written above the first player.
+    players : sequence of str
+        One label per player.
+    ax : Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If an allocation has not one number per player.
+
+    Examples
+    --------
+    >>> ax = compare_allocations({"equal": [1, 1], "value": [0, 2]}, ["Ann", "Bo"])
+    >>> [tick.get_text() for tick in ax.get_yticklabels()]
+    ['Ann', 'Bo']
+    """
+    if ax is None:
+        ax = new_axes()
+    rows = np.arange(len(players))
+    table = {name: np.asarray(x, dtype=float) for name, x in allocations.items()}
+    for name, x in table.items():
+        if x.shape != rows.shape:
+            raise ValueError(f"expected {len(rows)} numbers in {name!r}, got shape {x.shape}")
+    spread = np.array(list(table.values()))
+    ax.hlines(rows, spread.min(axis=0), spread.max(axis=0), color=QUIET, linewidth=1)
+    for k, (name, x) in enumerate(table.items()):
+        ax.plot(x, rows, MARKERS[k], color=COLOURS[k], markersize=7, label=name)
+    ax.set_yticks(rows, players)
+    ax.invert_yaxis()
+    ax.legend(frameon=False, loc="best", labelcolor="linecolor")
+    return ax
+
+
+def _core_polygon(most: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners of the imputations (as shares of the surplus) with share i <= most[i]."""
+    polygon = np.eye(3)
+    for i in range(3):
+        corners = []
+        for a, b in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+            if a[i] <= most[i]:
+                corners.append(a)
+            if (a[i] - most[i]) * (b[i] - most[i]) < 0:
+                corners.append(a + (b - a) * (most[i] - a[i]) / (b[i] - a[i]))
+        polygon = np.array(corners).reshape(-1, 3)
+    return polygon
+
+
+def _lattice_places(n: int) -> NDArray[np.float64]:
+    """A place for each coalition: its size above, its rank among its size aside."""
+    size = sizes(n).astype(int)
+    places = np.empty((1 << n, 2))
+    for s in range(n + 1):
+        same = np.flatnonzero(size == s)
+        places[same] = np.c_[np.arange(len(same)) - (len(same) - 1) / 2, np.full(len(same), s)]
+    return places
