@@ -29,7 +29,7 @@ help: ## this list
 book: $(READY) ## build the site into _build/html
 	@echo "The site: building it into _build/html, about 20 s the first time"
 	@$(BIN)/jupyter-book build . --path-output . -W -n --keep-going -q || { rm -rf _build/.doctrees; exit 1; }
-	@echo "Open _build/html/index.html in a browser, or serve it: $(BIN)/python -m http.server -d _build/html"
+	@echo "Or serve it: $(BIN)/python -m http.server -d _build/html, then open http://localhost:8000"
 
 test: book lint unit labs ## the whole check: package, labs against their stored outputs, site
 
@@ -46,7 +46,7 @@ labs: $(READY)
 	@$(NBVAL) notebooks/*.ipynb
 
 lab: $(READY) ## open JupyterLab on the labs
-	@$(BIN)/python -m jupyterlab notebooks
+	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
 notebooks: $(READY) ## run all labs again and store their outputs
 	@$(BIN)/python .ci/execute.py notebooks/*.ipynb
@@ -75,7 +75,7 @@ book-sphinx: $(READY) .venv-sphinx/.ready ## the escape hatch: the same sources 
 	@.venv-sphinx/bin/python -m sphinx -q -n -W --keep-going _build/sphinx/source _build/sphinx/html
 
 wheel: $(READY) ## build the wheel and import it in an empty environment
-	@rm -rf _build/wheel .venv-wheel
+	@rm -rf build _build/wheel .venv-wheel
 	@$(BIN)/python -m pip wheel -q . --no-deps --no-build-isolation -w _build/wheel
 	@bash .ci/setup .venv-wheel torch -c requirements.txt _build/wheel/*.whl
 	@cd _build && ../.venv-wheel/bin/python -W error -c 'import coalmarl.solutions, coalmarl.plotting; print("imported", coalmarl.__file__)'

@@ -15,6 +15,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from coalmarl.games import TUGame
+from coalmarl.plotting import core_triangle
+from coalmarl.solutions import nucleolus, shapley
+
 OUT = Path(__file__).parent / "figures"
 STYLE = {
     "figure.figsize": (6, 3.7),
@@ -91,7 +95,19 @@ def intro_wall(theme: Theme) -> Figure:
     return fig
 
 
-FIGURES = (intro_wall,)
+def core_of_taxis(theme: Theme) -> Figure:
+    """Imputations, core and three allocations of the taxis' game of chapter 01."""
+    v = TUGame([0, 0, 0, 9, 0, 6, 3, 12], players=("taxi 1", "taxi 2", "taxi 3"))
+    fig, ax = plt.subplots()
+    allocations = {"Shapley value": shapley(v), "nucleolus": nucleolus(v), "equal shares": [4, 4, 4]}
+    core_triangle(v, allocations, ax=ax)
+    for text in ax.texts:
+        text.set_color(theme.ink)
+    ax.set_title("Two splits hold, equal shares do not")
+    return fig
+
+
+FIGURES = (intro_wall, core_of_taxis)
 
 
 def main() -> None:

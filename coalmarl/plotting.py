@@ -118,6 +118,8 @@ def core_triangle(
         ax = new_axes()
     ax.set_aspect("equal")
     ax.axis("off")
+    ax.set_xlim(-0.25, 1.25)
+    ax.set_ylim(-0.12, 1.02)
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
     ax.fill(*corners.T, facecolor="none", edgecolor=INK, linewidth=1)
     most = (v.values[7] - v.values[[6, 5, 3]] - alone) / surplus  # what the other two allow

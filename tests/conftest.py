@@ -1,7 +1,9 @@
 """Hypothesis profiles: HYPOTHESIS_PROFILE=long searches longer and at random."""
 
 import os
+import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -9,3 +11,20 @@ settings.register_profile(
 )
 settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture
+def no_endless_loop():
+    """Turn a solver that never comes back into a failure, where the system has an alarm clock."""
+
+    def give_up(*_):
+        raise TimeoutError("still running after its time: an endless loop?")
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60 if settings.default.max_examples <= 60 else 3600)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

@@ -121,7 +121,11 @@ def in_blocks(text: str) -> Iterator[tuple[list[str], str]]:
 
 
 def prose(text: str, *, without: tuple[str, ...] = (), keep_math: bool = False) -> str:
-    """The words of a Markdown text; code, formulas, link targets and markup taken out."""
+    """The words of a Markdown text; code, formulas, link targets and markup taken out.
+
+    >>> prose("See [the lab](x.md): `v(S)` is $2^n$.").split()
+    ['See', 'the', 'lab:', '_', 'is', '_', '.']
+    """
     hidden = NOT_PROSE | set(without)
     kept = "\n".join(line for names, line in in_blocks(text) if not hidden & set(names))
     kept = INVISIBLE.sub("", kept)
@@ -154,7 +158,13 @@ VULGAR = {"½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4"
 
 
 def numbers(text: str) -> list[Number]:
-    """Every number in a text: decimals, 13,572, 421/2145, 33 1/3, 33⅓ and the LaTeX for them."""
+    """Every number in a text; versions, subscripts and digits inside words are none.
+
+    >>> [str(n.value) for n in numbers(r"13,572 and 421/2145, .5, 33 1/3, 33⅓ and $33\\tfrac13$.")]
+    ['13572', '421/2145', '1/2', '100/3', '100/3', '100/3']
+    >>> numbers("version 0.1.0 of C01 in the 1960s, $x_{12}$")
+    []
+    """
     text = re.sub(r"\\[dt]?frac\s*\{?(\d+?)\}?\s*\{?(\d+)\}?", r" \1/\2", text)
     text = re.sub(r"(?<=\d)(?:\{,\}|\\,|[\u2009\u202f_])(?=\d{3})", ",", text)
     text = re.sub(r"_(?:\{[^}]*\}|\w)", " ", text)  # subscripts
@@ -176,7 +186,12 @@ def numbers(text: str) -> list[Number]:
 
 
 def backed(number: Number, sources: list[Number]) -> bool:
-    """Whether a number stands in the sources, or is a rounding of one that does."""
+    """Whether a number stands in the sources, or is a rounding of one that does.
+
+    >>> shown = numbers("[33.33 66.67] of 100")
+    >>> [n.written for n in numbers("33⅓, 66.7, 67, 100, 1,000") if backed(n, shown)]
+    ['33 1/3', '66.7', '100']
+    """
     for source in sources:
         if number.value == source.value:
             return True

@@ -19,9 +19,7 @@ MUTANTS = {
     "nucleolus is Shapley": "solutions.nucleolus = solutions.shapley",
     "Shapley is Banzhaf": "solutions.shapley = solutions.banzhaf",
     "Banzhaf is Shapley": "solutions.banzhaf = solutions.shapley",
-    "nucleolus is any point of the least core": (
-        "solutions.nucleolus = lambda v: solutions.least_core(v).x"
-    ),
+    "nucleolus is any point of the least core": ("solutions.nucleolus = lambda v: solutions.least_core(v).x"),
     "least core cannot be negative": (
         "right = solutions.least_core\n"
         "def least_core(v):\n"
@@ -30,8 +28,7 @@ MUTANTS = {
         "solutions.least_core = least_core"
     ),
     "every certificate holds": (
-        "right = solutions.kohlberg_certificate\n"
-        "solutions.kohlberg_certificate = lambda *a, **k: replace(right(*a, **k), holds=True)"
+        "right = solutions.kohlberg_certificate\nsolutions.kohlberg_certificate = lambda *a, **k: replace(right(*a, **k), holds=True)"
     ),
     "everything is in the core": "solutions.in_core = lambda v, x, tol=1e-9: True",
     "no core is empty": "solutions.core_is_empty = lambda v, tol=1e-9: False",
@@ -42,12 +39,8 @@ MUTANTS = {
         "    return replace(found, shapley=found.banzhaf, banzhaf=found.shapley)\n"
         "solutions.weighted_voting_indices = weighted_voting_indices"
     ),
-    "excess has the other sign": (
-        "right = solutions.excess\nsolutions.excess = lambda v, x: -right(v, x)"
-    ),
-    "Shapley is off by a thousandth": (
-        "right = solutions.shapley\nsolutions.shapley = lambda v: right(v) * 1.001"
-    ),
+    "excess has the other sign": ("right = solutions.excess\nsolutions.excess = lambda v, x: -right(v, x)"),
+    "Shapley is off by a thousandth": ("right = solutions.shapley\nsolutions.shapley = lambda v: right(v) * 1.001"),
 }
 QUICK = ("nucleolus is Shapley", "Shapley is Banzhaf")  # the others run in the long tests
 
@@ -63,7 +56,7 @@ def compare_outputs(folder: Path, swap: str) -> tuple[int, int]:
     startup.write_text(f"exec({body!r}, {{}})\n{done}")  # nothing is left in the lab's namespace
     options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "300", "-q", "-x"]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, str(LAB)],
+        [sys.executable, "-m", "pytest", *options, "-o", f"cache_dir={folder}", str(LAB)],
         cwd=ROOT,
         env={**os.environ, "IPYTHONDIR": str(folder), "TQDM_DISABLE": "1"},
         capture_output=True,

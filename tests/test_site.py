@@ -129,6 +129,7 @@ class Visit:
 
     def go(self, path: str) -> "Visit":
         """Open a page and wait until it is typeset."""
+        self.docname = path.removesuffix(".html")
         self.page.goto(path if "://" in path else self.address + path)
         self.page.evaluate("async () => { await window.MathJax?.startup?.promise?.catch(() => {}); await document.fonts.ready }")
         return self
@@ -138,7 +139,6 @@ class Visit:
 def visit(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Visit]:
     """Each page of the book in turn."""
     visit = Visit(browser, address).go(request.param + ".html")
-    visit.docname = request.param
     yield visit
     visit.page.close()
 
@@ -160,7 +160,7 @@ def test_the_page_has_one_heading_and_its_title(visit: Visit) -> None:
     headings = visit.page.locator("h1:visible").all_inner_texts()
     assert len(headings) == 1
     heading = headings[0].removesuffix("#").strip()
-    assert heading.split(". ", 1)[-1] in visit.page.title() and visit.page.title().endswith(TITLE)
+    assert visit.page.title() == f"{heading} \N{EM DASH} {TITLE}"
 
 
 def test_maths_is_typeset(visit: Visit) -> None:

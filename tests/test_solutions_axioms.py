@@ -37,6 +37,7 @@ from strategies import (
     with_allocation,
 )
 
+pytestmark = pytest.mark.usefixtures("no_endless_loop")
 FEWER = settings(max_examples=max(1, settings.default.max_examples // 2))
 EITHER = pytest.mark.parametrize("solve", [nucleolus, prenucleolus])
 
@@ -314,6 +315,32 @@ def test_both_nuclei_differ_where_a_player_alone_earns_too_much():
     assert not kohlberg_certificate(v, [4, 0.5, 0.5], prenucleolus=True).holds
     assert kohlberg_certificate(v, [3, 1, 1], prenucleolus=True).holds
     assert not kohlberg_certificate(v, [3, 1, 1]).holds, "player 0 gets less than v(0)"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0, 3, 0, 0, 0, 1, 0, 1, 1, 2, 0, 1, 3, 3, 0, 4],
+        [0, 2, 0, 2, 0, 0, 2, 0, 2, 2, 1, 1, 0, 1, 2, 5],
+        [0, 3, 0, 3, 3, 0, 1, 2, 0, 2, 2, 3, 3, 1, 1, 7],
+    ],
+)
+def test_players_held_at_their_own_worth_do_not_stall_the_solver(values):
+    """A player settled by its bound once kept a row that said t >= 0, and no stage settled anything more."""
+    checks.lexicographic(nucleolus, TUGame(values))
+    checks.own_certificate(nucleolus, TUGame(values))
+
+
+@given(whole_games(min_n=2, max_n=6))
+def test_games_with_one_imputation_or_hardly_more(v):
+    alone = oracles.singletons(v.values)
+    for room in (0, 1):
+        tight = TUGame(np.r_[v.values[:-1], alone.sum() + room])
+        x = nucleolus(tight)
+        same(x, np.maximum(x, alone), tight)
+        if room == 0:
+            same(x, alone, tight, 1e-8)
+        assert kohlberg_certificate(tight, x).holds
 
 
 def test_the_only_imputation_is_the_nucleolus():
