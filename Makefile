@@ -63,7 +63,7 @@ test-long: test ## what takes longer: other threads, a lesser processor, all mut
 	@echo "Labs on a lesser processor"
 	@$(LESSER) $(MAKE) --no-print-directory labs
 	@echo "Long tests"
-	@$(BIN)/python -m pytest -q -m 'long or not long' --hypothesis-profile=long
+	@HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q -m "long or not long"
 	@$(MAKE) --no-print-directory wheel book-sphinx
 
 book-sphinx: $(READY) .venv-sphinx/.ready ## the escape hatch: the same sources without Jupyter Book

@@ -236,6 +236,15 @@ def test_text_and_links_can_be_read(visit: Visit, theme: str) -> None:
     assert visit.page.evaluate(FAINT, 4.5) == []
 
 
+def test_figures_have_one_number_in_both_themes(visit: Visit) -> None:
+    captions = []
+    for theme in ("light", "dark"):
+        visit.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        captions.append(visit.page.locator("figcaption:visible").all_inner_texts())
+    # a pair is an only-dark image followed by an only-light figure; two figures would count twice
+    assert captions[0] == captions[1]
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_never_scrolls_sideways(visit: Visit, width: int) -> None:
     visit.page.set_viewport_size({"width": width, "height": 800})

@@ -1,0 +1,1 @@
+"""Speed of coalmarl beside its peers, as ratios within one run; never part of the tests."""
