@@ -104,6 +104,26 @@ def members(S: int) -> tuple[int, ...]:
     return tuple(i for i in range(int(S).bit_length()) if int(S) >> i & 1)
 
 
+def label(S: int) -> str:
+    """Return coalition ``S`` as the text writes it, with the players counted from 1.
+
+    Parameters
+    ----------
+    S : int
+        A mask.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> label(0b101)
+    '{1, 3}'
+    """
+    return f"{{{', '.join(str(i + 1) for i in members(S))}}}"
+
+
 def membership(masks: ArrayLike, n: int) -> NDArray[np.bool_]:
     """Return one row per coalition, true where a player belongs to it.
 

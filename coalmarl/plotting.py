@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from coalmarl.coalitions import coalition_sums, grand_coalition, members, sizes
+from coalmarl.coalitions import coalition_sums, grand_coalition, label, members, sizes
 from coalmarl.games import TUGame
 
 #: Okabe and Ito's colours, safe for colour-blind readers, one per player.
@@ -125,7 +125,7 @@ def core_triangle(
     most = (v.values[7] - v.values[[6, 5, 3]] - alone) / surplus  # what the other two allow
     core = _core_polygon(most)
     if len(core):
-        ax.fill(*(core @ corners).T, facecolor=COLOURS[5], alpha=0.35, edgecolor=COLOURS[0])
+        ax.fill(*(core @ corners).T, facecolor=COLOURS[5], alpha=0.25, edgecolor=COLOURS[0])
     for i, name in enumerate(v.players or ("player 1", "player 2", "player 3")):
         right, up = corners[i] + (corners[i] - corners.mean(axis=0)) * 0.12
         ax.text(right, up, f"all to {name}", ha="center", va="center", color=INK)
@@ -180,8 +180,8 @@ def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
     across, up = place.T
     ax.scatter(across, up, 1500, e, cmap=colours, vmin=-limit, vmax=limit, edgecolors=INK)
     for S in range(1 << v.n):
-        label = f"{{{','.join(str(i + 1) for i in members(S))}}}\n{e[S]:.4g}".replace("-", "−")
-        ax.text(across[S], up[S], label, ha="center", va="center", color="black", fontsize=8)
+        text = f"{label(S)}\n{e[S]:.4g}".replace("-", "−")
+        ax.text(across[S], up[S], text, ha="center", va="center", color="black", fontsize=8)
     ax.margins(0.12)
     return ax
 

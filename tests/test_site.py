@@ -251,6 +251,20 @@ def test_the_page_never_scrolls_sideways(visit: Visit, width: int) -> None:
     assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= width
 
 
+def test_no_line_begins_with_the_mark_after_a_formula(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 360, "height": 800})
+    torn = visit.page.locator("span.math").evaluate_all(
+        """formulas => formulas.filter(formula => {
+          if (!/^[.,;:)]/.test(formula.nextSibling?.data ?? '') || !formula.checkVisibility()) return false
+          const mark = document.createRange()
+          mark.setStart(formula.nextSibling, 0)
+          mark.setEnd(formula.nextSibling, 1)
+          return mark.getBoundingClientRect().left < formula.getBoundingClientRect().right - 2
+        }).map(formula => formula.parentElement.closest('p, li, td, section').textContent)"""
+    )
+    assert torn == []
+
+
 def test_solutions_open_on_a_click(fresh: Visit) -> None:
     for docname in PAGES:
         page = fresh.go(docname + ".html").page
