@@ -265,12 +265,38 @@ def check_table_fits(n: int, *, tables: int = 1) -> None:
         raise TypeError(f"expected a number of players, got {n!r} of type {type(n).__name__}")
     if n < 1:
         raise ValueError(f"expected at least one player, got n = {n}")
-    need, have = tables * 8 * (1 << int(n)), _memory_bytes()
-    if need > have // 2:
+    check_memory(
+        tables * 8 * (1 << int(n)),
+        f"n = {n} players with 2**{n} coalitions",
+        "a closed form, weighted_voting_indices for votes, or a sampled Shapley value",
+    )
+
+
+def check_memory(need: int, what: str, instead: str) -> None:
+    """Refuse what would not fit in half of the machine's memory.
+
+    Parameters
+    ----------
+    need : int
+        Bytes.
+    what, instead : str
+        What needs them, and what to use instead, for the message.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit.
+
+    Examples
+    --------
+    >>> check_memory(8 << 20, "a table of a million floats", "a shorter one")
+    """
+    have = _memory_bytes() // 2
+    if need > have:
+        gib = f"{need / 2**30:,.0f}" if need < 1 << 200 else f"2**{need.bit_length() - 31}"
         raise ValueError(
-            f"n = {n} players have 2**{n} = {1 << int(n):.3g} coalitions, whose tables need "
-            f"{need / 2**30:,.0f} GiB; half of this machine's memory is {have / 2**31:.1f} GiB. "
-            "Use a closed form, weighted_voting_indices for votes, or a sampled Shapley value"
+            f"expected tables within half of this machine's memory, {have / 2**30:.1f} GiB, "
+            f"got {what}, which need {gib} GiB. Use {instead}"
         )
 
 

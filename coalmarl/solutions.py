@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coalmarl.coalitions import (
+    check_memory,
     check_table_fits,
     coalition_sums,
     grand_coalition,
@@ -446,7 +447,8 @@ def kohlberg_certificate(
     """
     check_table_fits(v.n, tables=4)
     e = excess(v, x)
-    slack = _LEVEL * _Normalised(v).scale
+    rounding = v.n * 2**-50 * float(np.abs(v.values).max())
+    slack = max(_LEVEL * _Normalised(v).scale, rounding)
     at_floor = abs(e[1 << np.arange(v.n)]) <= slack
     if abs(e[-1]) > slack:
         return Certificate(False, ())
@@ -590,6 +592,7 @@ class _WorstExcess:
         N = grand_coalition(n)
         self.model.addRow(worth[N], worth[N], n, np.arange(n), np.ones(n))
         self.rows = np.array([N])
+        self.equations = {0}
         self.open = worth.copy()  # -inf where the excess is settled
         self.open[[0, N]] = -np.inf
         self._write(np.unique(np.r_[1 << np.arange(n), N ^ 1 << np.arange(n)]))
@@ -598,6 +601,9 @@ class _WorstExcess:
         """An optimal (x, t), generating rows until no open coalition exceeds t."""
         while True:
             self.model.run()
+            status = self.model.modelStatusToString(self.model.getModelStatus())
+            if status != "Optimal":
+                raise RuntimeError(f"the linear programme ended as {status!r}; please report the game")
             solution = np.array(self.model.getSolution().col_value)
             x, t = solution[:-1], float(solution[-1])
             gap = self.open - coalition_sums(x)
@@ -618,14 +624,14 @@ class _WorstExcess:
             if S != grand_coalition(self.n) and settled.add(S, self.worth[S] - t):
                 self.model.changeCoeff(row, self.n, 0.0)
                 self.model.changeRowBounds(row, self.worth[S] - t, self.worth[S] - t)
+                self.equations.add(int(row))
         for i in np.flatnonzero(reduced_costs > _TIGHT):
             if settled.add(1 << int(i), 0.0):
                 self.model.changeColBounds(int(i), 0.0, 0.0)
         closed = settled.span()
         self.open[closed] = -np.inf
-        for row in np.flatnonzero(closed[self.rows]):
-            if int(self.rows[row]) not in settled.masks:
-                self.model.changeRowBounds(int(row), -np.inf, np.inf)
+        for row in set(np.flatnonzero(closed[self.rows]).tolist()) - self.equations:
+            self.model.changeRowBounds(row, -np.inf, np.inf)
 
     def _write(self, masks: NDArray[np.int64]) -> None:
         m, n = len(masks), self.n
@@ -692,8 +698,11 @@ def _lexicographic(v: TUGame, *, floor: float) -> NDArray[np.float64]:
     program, settled = _WorstExcess(game.worth, floor=floor), _Settled(v.n)
     settled.add(grand_coalition(v.n), game.worth[-1])
     while not settled.complete():
+        rank = len(settled.masks)
         _, t = program.solve()
         program.settle(settled, t)
+        if len(settled.masks) == rank:
+            raise RuntimeError("a round settled nothing; please report the game")
     return game.restore(settled.solve())
 
 
@@ -773,7 +782,13 @@ def _votes(weights: ArrayLike, quota: int) -> tuple[list[int], int]:
             raise ValueError(f"expected non-negative weights and quota, got {number}")
     if quota == 0:
         raise ValueError("expected a positive quota, got 0: the empty coalition would win")
-    return votes.tolist(), int(quota)
+    quota = min(int(quota), sum(votes.tolist()) + 1)  # out of reach is out of reach
+    check_memory(
+        40 * (len(votes) + 1) * quota,
+        f"{len(votes)} voters with quota {quota}",
+        "weights in a larger unit",
+    )
+    return votes.tolist(), quota
 
 
 def _allocation(v: TUGame, x: ArrayLike) -> NDArray[np.float64]:

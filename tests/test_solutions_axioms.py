@@ -394,12 +394,26 @@ def test_certificate_refuses_what_is_not_the_nucleolus(v, step, data):
 
 
 @FEWER
-@given(games(min_n=2, max_n=5))
+@given(whole_games(min_n=2, max_n=5))
 def test_certificate_agrees_with_the_oracle_on_least_core_vertices(v):
     """Right on the first level and wrong, as a rule, on a later one."""
     x = oracles.least_core_lp(v.values)[1]
     right = oracles.kohlberg(v.values, x, individual=False)
     assert kohlberg_certificate(v, x, prenucleolus=True).holds == right
+
+
+@pytest.mark.parametrize("noise", [0, 1e-15, 1e-13, 1e-11, 1e-9, 1e-7])
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_certificate_survives_rounding(noise, unit):
+    """Nearly additive games: what there is to divide is no larger than the rounding of the worths."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        b = rng.normal(size=2 + seed % 5)
+        values = unit * (subset_sums(b) + noise * rng.normal(size=1 << len(b)))
+        v = TUGame(np.r_[0, values[1:]])
+        same(prenucleolus(v), unit * b, v, 1e-12 + 10 * noise)
+        assert kohlberg_certificate(v, prenucleolus(v), prenucleolus=True).holds
+        assert noise > 0 or kohlberg_certificate(v, unit * b, prenucleolus=True).holds
 
 
 @FEWER
