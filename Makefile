@@ -1,5 +1,5 @@
 # Learning to Team Up. `make help` lists the targets; each sets up by itself what it needs.
-# PYTHON=/path/to/python3.12 picks the interpreter. TORCH_INDEX= (empty) installs torch with CUDA.
+# PYTHON=/path/to/python3.12 picks the interpreter. TORCH_INDEX= (empty) brings torch with CUDA.
 VENV        ?= .venv
 PYTHON      ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu

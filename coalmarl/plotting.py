@@ -138,7 +138,7 @@ def core_triangle(
 
 
 def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Draw every coalition by size, coloured by its excess ``v(S) - x(S)``.
+    """Draw every coalition by size: the deeper its orange, the higher its excess ``v(S) - x(S)``.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        One row per coalition size; orange coalitions want to leave, blue ones do not.
+        One row per coalition size; the empty and the grand coalition stay white.
 
     Raises
     ------
@@ -175,12 +175,14 @@ def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
     for S in range(1 << v.n):
         for i in members(grand_coalition(v.n) ^ S):
             ax.plot(*np.array([place[S], place[S | 1 << i]]).T, color=QUIET, lw=0.6, zorder=1)
-    limit = max(float(np.abs(e).max()), 1e-9)
-    colours = mpl.colors.LinearSegmentedColormap.from_list("excess", [COLOURS[5], "w", COLOURS[1]])
     across, up = place.T
-    ax.scatter(across, up, 1500, e, cmap=colours, vmin=-limit, vmax=limit, edgecolors=INK)
+    proper = slice(1, (1 << v.n) - 1)
+    shades = mpl.colors.LinearSegmentedColormap.from_list("excess", ["white", COLOURS[1]])
+    ax.scatter(across, up, 1500, color="white", edgecolors=INK)
+    ax.scatter(across[proper], up[proper], 1500, e[proper], cmap=shades, edgecolors=INK)
     for S in range(1 << v.n):
-        text = f"{label(S)}\n{e[S]:.4g}".replace("-", "−")
+        name = label(S) if S else "∅"
+        text = f"{name}\n{e[S]:.4g}".replace("-", "−")
         ax.text(across[S], up[S], text, ha="center", va="center", color="black", fontsize=8)
     ax.margins(0.12)
     return ax
@@ -191,6 +193,7 @@ def player_lines(
     allocations: ArrayLike,
     *,
     players: Sequence[str] | None = None,
+    steps: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw what each player gets as one number of the game changes.
@@ -203,6 +206,8 @@ def player_lines(
         One allocation per value of the parameter; at most six players.
     players : sequence of str, optional
         Labels, written at the end of the lines.
+    steps : bool
+        Keep each allocation until the next value, where there is nothing in between.
     ax : Axes, optional
         Where to draw; a new figure by default.
 
@@ -218,8 +223,9 @@ def player_lines(
     parameter, allocations = np.asarray(parameter), np.asarray(allocations, dtype=float)
     if ax is None:
         ax = new_axes()
+    style = "steps-post" if steps else "default"
     for i, y in enumerate(allocations.T):
-        ax.plot(parameter, y, color=COLOURS[i], linestyle=LINES[i], linewidth=2)
+        ax.plot(parameter, y, color=COLOURS[i], linestyle=LINES[i], linewidth=2, drawstyle=style)
         name = players[i] if players is not None else f"player {i + 1}"
         ax.annotate(
             name,
