@@ -17,7 +17,7 @@ export PYTHON TORCH_INDEX
 export OMP_NUM_THREADS = $(THREADS)
 export OPENBLAS_NUM_THREADS = $(THREADS)
 export MKL_NUM_THREADS = $(THREADS)
-unit labs notebooks test-long: export TQDM_DISABLE = 1
+labs notebooks: export TQDM_DISABLE = 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
