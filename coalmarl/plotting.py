@@ -224,12 +224,13 @@ def player_lines(
     if ax is None:
         ax = new_axes()
     style = "steps-post" if steps else "default"
+    heights = _apart(allocations[-1], 0.06 * float(np.ptp(allocations)))
     for i, y in enumerate(allocations.T):
         ax.plot(parameter, y, color=COLOURS[i], linestyle=LINES[i], linewidth=2, drawstyle=style)
         name = players[i] if players is not None else f"player {i + 1}"
         ax.annotate(
             name,
-            (parameter[-1], y[-1]),
+            (parameter[-1], heights[i]),
             xytext=(5, 0),
             textcoords="offset points",
             color=COLOURS[i],
@@ -299,6 +300,14 @@ def _core_polygon(most: NDArray[np.float64]) -> NDArray[np.float64]:
                 corners.append(a + (b - a) * (most[i] - a[i]) / (b[i] - a[i]))
         polygon = np.array(corners).reshape(-1, 3)
     return polygon
+
+
+def _apart(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """The heights, moved as little upwards as keeps them a gap apart, so that labels can be read."""
+    order, moved = np.argsort(heights), heights.copy()
+    for below, above in zip(order, order[1:], strict=False):
+        moved[above] = max(moved[above], moved[below] + gap)
+    return moved
 
 
 def _lattice_places(n: int) -> NDArray[np.float64]:

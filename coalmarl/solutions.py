@@ -364,7 +364,7 @@ def nucleolus(v: TUGame) -> NDArray[np.float64]:
     [50.0, 75.0, 75.0]
     """
     shortfall = v.values[1 << np.arange(v.n)].sum() - v.values[-1]
-    if shortfall > _TIGHT * value_scale(v):
+    if shortfall > _TIGHT * _largest(v):
         raise ValueError(
             f"expected v(N) to cover the players' own worths, got v(N) = {v.values[-1]:g}, "
             f"which is {shortfall:g} too little: no imputation exists; use prenucleolus(v)"
@@ -447,14 +447,11 @@ def kohlberg_certificate(
     """
     check_table_fits(v.n, tables=4)
     e = excess(v, x)
-    rounding = v.n * 2**-50 * float(np.abs(v.values).max())
-    slack = max(_LEVEL * _Normalised(v).scale, rounding)
-    at_floor = abs(e[1 << np.arange(v.n)]) <= slack
-    if abs(e[-1]) > slack:
+    slack = max(_LEVEL * _Normalised(v).scale, v.n * 2**-50 * _largest(v))
+    at_most, alone = max(slack, _TIGHT * _largest(v)), e[1 << np.arange(v.n)]
+    if abs(e[-1]) > at_most or (not prenucleolus and alone.max() > at_most):
         return Certificate(False, ())
-    if not prenucleolus and (e[1 << np.arange(v.n)] > slack).any():
-        return Certificate(False, ())
-    fillers = np.eye(v.n)[at_floor & (not prenucleolus)]
+    fillers = np.eye(v.n)[(abs(alone) <= slack) & (not prenucleolus)]
     return _walk_levels(e, slack, fillers)
 
 
@@ -561,13 +558,17 @@ def _per_player(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([_per_player(square.sum(axis=0)), _per_player(square.sum(axis=1))])
 
 
+def _largest(v: TUGame) -> float:
+    return float(np.abs(v.values).max())
+
+
 class _Normalised:
     """The game less everybody's own worth, scaled to 1: same nucleolus, up to the same map."""
 
     def __init__(self, v: TUGame) -> None:
         self.alone = v.values[1 << np.arange(v.n)]
         surplus = v.values - coalition_sums(self.alone)
-        noise = 1e-12 * float(np.abs(v.values).max())
+        noise = 1e-12 * _largest(v)
         self.scale = max(float(np.abs(surplus).max()), noise) or 1.0
         self.worth = surplus / self.scale
 
