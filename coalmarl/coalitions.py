@@ -11,6 +11,7 @@ Letters: ``n`` players, ``S`` a coalition, ``x`` a vector with one entry per pla
 
 import os
 from collections.abc import Iterable
+from numbers import Real
 from typing import TypeGuard
 
 import numpy as np
@@ -66,6 +67,8 @@ def as_mask(S: Coalition, n: int) -> int:
     >>> as_mask([0, 2], 3), as_mask(5, 3)
     (5, 5)
     """
+    if isinstance(S, np.ndarray) and S.ndim == 0:
+        S = S[()]
     if _is_integer(S):
         if not 0 <= S < 1 << n:
             raise ValueError(f"expected a mask in [0, {1 << n}) for {n} players, got {S}")
@@ -96,12 +99,41 @@ def members(S: int) -> tuple[int, ...]:
     -------
     tuple of int
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``S`` is no integer, or negative.
+
     Examples
     --------
     >>> members(0b1101)
     (0, 2, 3)
     """
+    if not _is_integer(S):
+        raise TypeError(f"expected a mask, got {S!r} of type {type(S).__name__}; see as_mask")
+    if S < 0:
+        raise ValueError(f"expected a mask of at least 0, got {S}")
     return tuple(i for i in range(int(S).bit_length()) if int(S) >> i & 1)
+
+
+def singletons(n: int) -> NDArray[np.int64]:
+    """Return the masks of the coalitions of one player, in the players' order.
+
+    Parameters
+    ----------
+    n : int
+        Number of players.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+
+    Examples
+    --------
+    >>> singletons(3).tolist()
+    [1, 2, 4]
+    """
+    return 1 << np.arange(n)
 
 
 def label(S: int) -> str:
@@ -187,6 +219,11 @@ def coalition_sums(x: ArrayLike) -> NDArray[np.float64]:
     -------
     ndarray, shape (2**n,)
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``x`` is no vector of real numbers, or the table would not fit in memory.
+
     Notes
     -----
     By doubling, as in `sizes`: ``O(2**n)`` additions instead of ``O(n 2**n)``.
@@ -196,12 +233,53 @@ def coalition_sums(x: ArrayLike) -> NDArray[np.float64]:
     >>> coalition_sums([1, 10, 100]).tolist()
     [0.0, 1.0, 10.0, 11.0, 100.0, 101.0, 110.0, 111.0]
     """
-    x = np.asarray(x, dtype=np.float64)
+    x = as_vector(x, "one number per player")
+    check_table_fits(max(len(x), 1))
     table = np.empty(1 << len(x))
     table[0] = 0.0
     for i in range(len(x)):
         np.add(table[: 1 << i], x[i], out=table[1 << i : 2 << i])
     return table
+
+
+def as_vector(data: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Return a new float array, after checking that ``data`` is a list of real numbers.
+
+    Parameters
+    ----------
+    data : array_like
+        What the caller gave.
+    name : str
+        What it should be, for the message.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+
+    Raises
+    ------
+    TypeError
+        If an entry is not a real number.
+    ValueError
+        If there is not one dimension, or an entry is too large for a float.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> as_vector([1, Fraction(1, 2)], "weights").tolist()
+    [1.0, 0.5]
+    """
+    try:
+        array = np.asarray(data)
+        if array.dtype.kind == "O" and all(isinstance(a, Real) for a in array.flat):
+            array = array.astype(np.float64)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"expected {name} as a plain list of floats, got {data!r:.60}: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"expected {name} as real numbers, got {array.dtype} in {data!r:.60}")
+    if array.ndim != 1:
+        raise ValueError(f"expected {name} in one dimension, got shape {array.shape}; flatten it first")
+    return array.astype(np.float64)
 
 
 def check_player(player: object, n: int) -> int:
@@ -240,8 +318,8 @@ def check_player(player: object, n: int) -> int:
     return int(player)
 
 
-def check_table_fits(n: int, *, tables: int = 1) -> None:
-    """Refuse a number of players whose tables would not fit in memory.
+def check_table_fits(n: int, *, tables: int = 1) -> int:
+    """Return the number of players as an int, or refuse one whose tables would not fit in memory.
 
     Parameters
     ----------
@@ -249,6 +327,10 @@ def check_table_fits(n: int, *, tables: int = 1) -> None:
         Number of players.
     tables : int
         How many arrays of ``2**n`` floats the caller will hold at once.
+
+    Returns
+    -------
+    int
 
     Raises
     ------
@@ -259,17 +341,19 @@ def check_table_fits(n: int, *, tables: int = 1) -> None:
 
     Examples
     --------
-    >>> check_table_fits(20)
+    >>> check_table_fits(np.uint8(20))
+    20
     """
     if not _is_integer(n):
         raise TypeError(f"expected a number of players, got {n!r} of type {type(n).__name__}")
     if n < 1:
-        raise ValueError(f"expected at least one player, got n = {n}")
+        raise ValueError(f"expected at least one player, got n = {n}; a game needs somebody")
     check_memory(
         tables * 8 * (1 << int(n)),
         f"n = {n} players with 2**{n} coalitions",
         "a closed form, weighted_voting_indices for votes, or a sampled Shapley value",
     )
+    return int(n)
 
 
 def check_memory(need: int, what: str, instead: str) -> None:

@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from coalmarl.coalitions import (
     Coalition,
     as_mask,
+    as_vector,
     check_table_fits,
     coalition_sums,
     members,
+    singletons,
 )
 
 
@@ -33,13 +35,6 @@ class TUGame:
         Worth of each coalition, indexed by bit mask; ``values[0]`` must be 0.
     players : sequence of str, optional
         One label per player, used by ``repr`` only.
-
-    Attributes
-    ----------
-    n : int
-        Number of players.
-    values : ndarray, shape (2**n,)
-        A read-only copy of the table.
 
     Raises
     ------
@@ -58,24 +53,44 @@ class TUGame:
     (1.0, 1.0, 1.0)
     """
 
+    __slots__ = ("_players", "_values")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, values: ArrayLike, players: Sequence[str] | None = None) -> None:
-        table = _real_array(values, "values")
-        self.n = _number_of_players(table)
+        table = as_vector(values, "values")
+        n = _number_of_players(table)
         if not np.isfinite(table).all():
             S = int(np.flatnonzero(~np.isfinite(table))[0])
-            raise ValueError(f"expected finite values, got v({set(members(S))}) = {table[S]}")
+            raise ValueError(f"expected finite values, got v({set(members(S)) or {}}) = {table[S]}")
         if table[0] != 0:
             raise ValueError(
                 f"expected v(empty) = 0 as the first value, got {table[0]}; "
                 "subtract it from every value if it is a common cost"
             )
-        if players is not None and len(players) != self.n:
-            raise ValueError(f"expected {self.n} player labels, got {len(players)}")
+        names = None if players is None else tuple(players)
+        if names is not None and len(names) != n:
+            raise ValueError(f"expected {n} player labels, one per player, got {len(names)}")
         table.setflags(write=False)
-        self.values: NDArray[np.float64] = table
-        self.players = None if players is None else tuple(players)
+        self._values, self._players = table, names
+
+    @property
+    def n(self) -> int:
+        """Number of players."""
+        return len(self._values).bit_length() - 1
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The table, shape ``(2**n,)``: a copy of what was given, read-only."""
+        return self._values
+
+    @property
+    def players(self) -> tuple[str, ...] | None:
+        """The labels, if there are any."""
+        return self._players
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy and send through the constructor, so that copies are read-only too."""
+        return TUGame, (self._values, self._players)
 
     def __call__(self, S: Coalition) -> float:
         """Return ``v(S)`` for a mask or an iterable of distinct players."""
@@ -137,7 +152,7 @@ class TUGame:
         >>> TUGame.from_function(lambda S: len(S) ** 2, 3).values.tolist()
         [0.0, 1.0, 1.0, 4.0, 1.0, 4.0, 4.0, 9.0]
         """
-        check_table_fits(n)
+        n = check_table_fits(n)
         coalitions: Iterable[int] = range(1, 1 << n)
         if progress:
             from tqdm.auto import tqdm
@@ -180,7 +195,7 @@ def unanimity(n: int, S: Coalition) -> TUGame:
     >>> unanimity(3, [0, 1]).values.astype(int).tolist()
     [0, 0, 0, 1, 0, 0, 0, 1]
     """
-    check_table_fits(n)
+    n = check_table_fits(n)
     carrier = as_mask(S, n)
     if carrier == 0:
         raise ValueError("expected at least one needed player, got the empty coalition")
@@ -235,7 +250,8 @@ def weighted_voting(weights: ArrayLike, quota: float) -> TUGame:
     Returns
     -------
     TUGame
-        ``v(S) = 1`` if ``weights(S) >= quota``, else 0.
+        ``v(S) = 1`` if ``weights(S) >= quota``, else 0.  Use whole numbers: sums of decimal
+        fractions may fall short of a quota by rounding.
 
     Raises
     ------
@@ -350,7 +366,8 @@ def savings(c: TUGame) -> TUGame:
     >>> savings(airport([8, 11, 13])).values.tolist()
     [0.0, 0.0, 0.0, 8.0, 0.0, 8.0, 11.0, 19.0]
     """
-    alone = c.values[1 << np.arange(c.n)]
+    require_game(c)
+    alone = c.values[singletons(c.n)]
     return TUGame(coalition_sums(alone) - c.values, c.players)
 
 
@@ -471,8 +488,8 @@ def is_essential(v: TUGame, *, tol: float = 1e-9) -> bool:
     >>> is_essential(glove([0], [1, 2])), is_essential(unanimity(2, [0]))
     (True, False)
     """
-    alone = v.values[1 << np.arange(v.n)].sum()
-    return bool(v.values[-1] > alone + tol * value_scale(v))
+    slack = tol * value_scale(v)
+    return bool(v.values[-1] > v.values[singletons(v.n)].sum() + slack)
 
 
 def value_scale(v: TUGame) -> float:
@@ -492,7 +509,29 @@ def value_scale(v: TUGame) -> float:
     >>> value_scale(bankruptcy(200, [100, 200, 300]))
     200.0
     """
+    require_game(v)
     return max(1.0, float(v.values.max()), -float(v.values.min()))
+
+
+def require_game(v: object) -> None:
+    """Refuse anything but a `TUGame`, in words that help.
+
+    Parameters
+    ----------
+    v : object
+        What the caller gave.
+
+    Raises
+    ------
+    TypeError
+        If it is not a game.
+
+    Examples
+    --------
+    >>> require_game(glove([0], [1]))
+    """
+    if not isinstance(v, TUGame):
+        raise TypeError(f"expected a TUGame, got {v!r:.60}; write TUGame(values) around a table")
 
 
 def _disjoint_pairs(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -506,25 +545,15 @@ def _disjoint_pairs(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _evaluate(v: Callable[[frozenset[int]], float], S: int) -> float:
     coalition = frozenset(members(S))
     try:
-        worth = float(v(coalition))
+        worth = v(coalition)
     except Exception as error:
         error.add_note(f"while evaluating v({set(coalition)})")
         raise
-    if not np.isfinite(worth):
+    if not isinstance(worth, Real):
+        raise TypeError(f"expected a number from v, got v({set(coalition)}) = {worth!r:.60}")
+    if not abs(worth) < np.inf:
         raise ValueError(f"expected a finite worth, got v({set(coalition)}) = {worth}")
-    return worth
-
-
-def _real_array(data: ArrayLike, name: str) -> NDArray[np.float64]:
-    """A float copy of a one-dimensional array of real numbers."""
-    array = np.asarray(data)
-    if array.dtype.kind == "O" and all(isinstance(a, Real) for a in array.flat):
-        array = array.astype(np.float64)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"expected {name} as real numbers, got {array.dtype} in {data!r:.60}")
-    if array.ndim != 1:
-        raise ValueError(f"expected {name} in one dimension, got shape {array.shape}")
-    return array.astype(np.float64)
+    return as_vector([worth], f"v({set(coalition)})").item()
 
 
 def _number_of_players(table: NDArray[np.float64]) -> int:
@@ -539,7 +568,7 @@ def _number_of_players(table: NDArray[np.float64]) -> int:
 
 def _player_amounts(data: ArrayLike, name: str) -> NDArray[np.float64]:
     """One non-negative finite number per player, for a table that fits."""
-    amounts = _real_array(data, name)
+    amounts = as_vector(data, name)
     check_table_fits(len(amounts))
     if not np.isfinite(amounts).all() or (amounts < 0).any():
         i = int(np.flatnonzero(~(amounts >= 0) | np.isinf(amounts))[0])
@@ -554,4 +583,4 @@ def _amount(value: float, name: str) -> float:
         raise TypeError(f"expected the {name} as a number, got {value!r}")
     if not 0 <= value < float("inf"):
         raise ValueError(f"expected a non-negative finite {name}, got {value}")
-    return float(value)
+    return as_vector([value], f"the {name}").item()

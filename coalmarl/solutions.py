@@ -19,14 +19,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from coalmarl.coalitions import (
+    as_vector,
     check_memory,
     check_table_fits,
     coalition_sums,
     grand_coalition,
     membership,
+    singletons,
     sizes,
 )
-from coalmarl.games import TUGame, value_scale
+from coalmarl.games import TUGame, require_game, savings, value_scale
 
 if TYPE_CHECKING:
     from highspy import Highs
@@ -64,7 +66,8 @@ class Certificate:
         Whether every level is balanced.
     levels : tuple of (float, tuple of int)
         Excess and coalitions of each level, worst first: up to the level that settles the
-        allocation, or the first one that is not balanced.
+        allocation, or the first one that is not balanced.  Empty if ``x`` does not hand out
+        ``v(N)`` or, for the nucleolus, gives somebody less than ``v(i)``.
     """
 
     holds: bool
@@ -85,6 +88,10 @@ class VotingIndices:
 
     shapley: tuple[Fraction, ...]
     banzhaf: tuple[Fraction, ...]
+
+    def __repr__(self) -> str:
+        first = ", ".join(map(str, self.shapley[:4])) + (", ..." if len(self.shapley) > 4 else "")
+        return f"VotingIndices(shapley=({first}), {len(self.banzhaf)} players)"
 
 
 def excess(v: TUGame, x: ArrayLike) -> NDArray[np.float64]:
@@ -148,6 +155,7 @@ def shapley(v: TUGame) -> NDArray[np.float64]:
     >>> shapley(glove([0], [1, 2])).round(4).tolist()
     [0.6667, 0.1667, 0.1667]
     """
+    require_game(v)
     w = _shapley_weights(v.n)
     if v.n <= _SMALL:
         return _joining_operator(w) @ v.values
@@ -183,6 +191,7 @@ def banzhaf(v: TUGame) -> NDArray[np.float64]:
     >>> banzhaf(weighted_voting([4, 2, 1], 5)).tolist()
     [0.75, 0.25, 0.25]
     """
+    require_game(v)
     w = _banzhaf_weights(v.n)
     if v.n <= _SMALL:
         return _joining_operator(w) @ v.values
@@ -215,6 +224,7 @@ def harsanyi_dividends(v: TUGame) -> NDArray[np.float64]:
     >>> harsanyi_dividends(glove([0], [1, 2])).tolist()
     [0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0]
     """
+    require_game(v)
     dividends = v.values.copy()
     for i in range(v.n):
         halves = dividends.reshape(-1, 2, 1 << i)
@@ -256,11 +266,13 @@ def least_core(v: TUGame) -> LeastCore:
     >>> round(least_core(weighted_voting([1, 1, 1], 2)).epsilon, 6)
     0.333333
     """
+    require_game(v)
+    check_table_fits(v.n, tables=6)
     if v.n == 1:
         raise ValueError("expected at least 2 players, got 1: no proper coalition exists")
     game = _Normalised(v)
     x, t = _WorstExcess(game.worth, floor=-np.inf).solve()
-    return LeastCore(game.scale * t, game.restore(x))
+    return LeastCore(game.scale * t + 0.0, game.restore(x))
 
 
 def core_is_empty(v: TUGame, *, tol: float = 1e-9) -> bool:
@@ -291,6 +303,7 @@ def core_is_empty(v: TUGame, *, tol: float = 1e-9) -> bool:
     >>> core_is_empty(weighted_voting([1, 1, 1], 2)), core_is_empty(weighted_voting([2, 1, 1], 3))
     (True, False)
     """
+    require_game(v)
     return v.n > 1 and least_core(v).epsilon > tol * value_scale(v)
 
 
@@ -346,8 +359,9 @@ def nucleolus(v: TUGame) -> NDArray[np.float64]:
 
     Notes
     -----
-    A sequence of at most ``n - 1`` linear programmes.  Each minimises the largest excess
-    ``t`` over the coalitions not settled yet, then settles those whose dual is positive:
+    At most ``n - 1`` stages.  Each minimises the largest excess ``t`` over the coalitions
+    not settled yet, by linear programmes that grow until no coalition violates them, then
+    settles those whose dual is positive:
     by complementary slackness their excess is ``t`` at every optimum.  A coalition that
     merely is tight at the optimum found must not be settled; a package that does so gets
     the Talmud wrong.  The cost is about ``2**n`` per generated batch of rows; n = 24 takes
@@ -363,8 +377,9 @@ def nucleolus(v: TUGame) -> NDArray[np.float64]:
     >>> nucleolus(bankruptcy(200, [100, 200, 300])).round(6).tolist()
     [50.0, 75.0, 75.0]
     """
-    shortfall = v.values[1 << np.arange(v.n)].sum() - v.values[-1]
-    if shortfall > _TIGHT * _largest(v):
+    require_game(v)
+    shortfall = v.values[singletons(v.n)].sum() - v.values[-1]
+    if shortfall > _rounding(v):
         raise ValueError(
             f"expected v(N) to cover the players' own worths, got v(N) = {v.values[-1]:g}, "
             f"which is {shortfall:g} too little: no imputation exists; use prenucleolus(v)"
@@ -431,8 +446,9 @@ def kohlberg_certificate(
     to every level, the coalitions so far are balanced: positive weights exist under which
     every player is covered with total weight 1.  For the nucleolus, players held at
     ``v(i)`` may fill gaps.  Coalitions in the span of balanced ones keep the balance, so
-    only levels that raise the rank need their linear programme, at most ``n - 1`` in all.
-    Sorting the excesses costs ``O(n 2**n)``.
+    only levels that raise the rank are tested, at most ``n - 1``.  A collection is balanced
+    unless some move of payoffs costs none of its coalitions anything and serves one of them:
+    a linear programme in ``n`` unknowns.  Sorting the excesses costs ``O(n 2**n)``.
 
     References
     ----------
@@ -447,11 +463,14 @@ def kohlberg_certificate(
     """
     check_table_fits(v.n, tables=4)
     e = excess(v, x)
-    slack = max(_LEVEL * _Normalised(v).scale, v.n * 2**-50 * _largest(v))
-    at_most, alone = max(slack, _TIGHT * _largest(v)), e[1 << np.arange(v.n)]
-    if abs(e[-1]) > at_most or (not prenucleolus and alone.max() > at_most):
+    slack = max(_LEVEL * _Normalised(v).scale, _rounding(v))
+    fillers = np.zeros(v.n, dtype=bool)
+    if not prenucleolus:
+        if e[singletons(v.n)].max() > slack:
+            return Certificate(False, ())
+        fillers = e[singletons(v.n)] >= -slack
+    if abs(e[-1]) > slack:
         return Certificate(False, ())
-    fillers = np.eye(v.n)[(abs(alone) <= slack) & (not prenucleolus)]
     return _walk_levels(e, slack, fillers)
 
 
@@ -489,9 +508,11 @@ def weighted_voting_indices(weights: ArrayLike, quota: int) -> VotingIndices:
 
     Examples
     --------
-    >>> weighted_voting_indices([4, 2, 1], 5)
-    VotingIndices(shapley=(Fraction(2, 3), Fraction(1, 6), Fraction(1, 6)), \
-banzhaf=(Fraction(3, 4), Fraction(1, 4), Fraction(1, 4)))
+    >>> indices = weighted_voting_indices([4, 2, 1], 5)
+    >>> indices
+    VotingIndices(shapley=(2/3, 1/6, 1/6), 3 players)
+    >>> indices.banzhaf[0]
+    Fraction(3, 4)
     """
     votes, quota = _votes(weights, quota)
     n = len(votes)
@@ -558,18 +579,19 @@ def _per_player(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([_per_player(square.sum(axis=0)), _per_player(square.sum(axis=1))])
 
 
-def _largest(v: TUGame) -> float:
-    return float(np.abs(v.values).max())
+def _rounding(v: TUGame) -> float:
+    """What sums of n worths of this game may be off by."""
+    return v.n * 2**-50 * float(np.abs(v.values).max())
 
 
 class _Normalised:
     """The game less everybody's own worth, scaled to 1: same nucleolus, up to the same map."""
 
     def __init__(self, v: TUGame) -> None:
-        self.alone = v.values[1 << np.arange(v.n)]
-        surplus = v.values - coalition_sums(self.alone)
-        noise = 1e-12 * _largest(v)
-        self.scale = max(float(np.abs(surplus).max()), noise) or 1.0
+        require_game(v)
+        self.alone = v.values[singletons(v.n)]
+        surplus = -savings(v).values
+        self.scale = max(float(np.abs(surplus).max()), _rounding(v)) or 1.0
         self.worth = surplus / self.scale
 
     def restore(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -722,7 +744,7 @@ def _simplex() -> "Highs":
 
 
 def _walk_levels(
-    e: NDArray[np.float64], slack: float, fillers: NDArray[np.float64]
+    e: NDArray[np.float64], slack: float, fillers: NDArray[np.bool_]
 ) -> Certificate:
     """Check the balance of each level that raises the rank, worst excess first."""
     N = len(e) - 1
@@ -746,19 +768,29 @@ def _walk_levels(
     return Certificate(True, tuple(levels))
 
 
-def _is_balanced(T: NDArray[np.bool_], fillers: NDArray[np.float64]) -> bool:
-    """Whether positive weights on the rows of T, and any on the fillers, cover all with 1.
+def _is_balanced(T: NDArray[np.bool_], fillers: NDArray[np.bool_]) -> bool:
+    """Whether positive weights on the coalitions T, and any on the fillers, cover all with 1.
 
-    Maximise the smallest weight delta: T' (delta + lambda) + fillers' mu = 1, delta <= 1.
+    By duality this fails just when some move y with y(N) = 0 costs no coalition of T and no
+    filler anything, and serves a coalition of T.  Look for the move that serves T most, and
+    write down only those coalitions that it would cost something.
     """
     from scipy.optimize import linprog
 
-    columns = np.vstack([T.sum(axis=0), T, fillers]).T
-    cost = np.zeros(columns.shape[1])
-    cost[0] = -1.0
-    bounds = [(None, 1.0), *[(0.0, None)] * (columns.shape[1] - 1)]
-    weights = linprog(cost, A_eq=columns, b_eq=np.ones(len(columns)), bounds=bounds)
-    return bool(weights.status == 0 and -weights.fun > _TIGHT)
+    n, rows = T.shape[1], np.zeros((0, T.shape[1]))
+    bounds = [(0.0 if filler else -1.0, 1.0) for filler in fillers]
+    exact = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    while True:
+        move = linprog(
+            -T.mean(axis=0), -rows, np.zeros(len(rows)), np.ones((1, n)), [0.0], bounds, options=exact
+        )
+        if move.status != 0:
+            raise RuntimeError(f"the linear programme ended as {move.message!r}; please report the game")
+        gain = T @ move.x
+        costs = np.flatnonzero(gain < -1e-9)
+        if len(costs) == 0:
+            return bool(gain.max() < 1e-6)
+        rows = np.vstack([rows, T[costs[np.argsort(gain[costs])[: 3 * n]]]])
 
 
 def _swings(count: NDArray[np.object_], w: int) -> list[int]:
@@ -794,11 +826,10 @@ def _votes(weights: ArrayLike, quota: int) -> tuple[list[int], int]:
 
 def _allocation(v: TUGame, x: ArrayLike) -> NDArray[np.float64]:
     """``x`` as floats, checked to be one finite number per player."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"expected an allocation of real numbers, got {x!r:.60}")
-    if array.shape != (v.n,):
-        raise ValueError(f"expected one number for each of {v.n} players, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"expected finite payoffs, got {array.tolist()}")
-    return array.astype(np.float64)
+    require_game(v)
+    payoffs = as_vector(x, "an allocation")
+    if len(payoffs) != v.n:
+        raise ValueError(f"expected one payoff for each of {v.n} players, got shape {payoffs.shape}")
+    if not np.isfinite(payoffs).all():
+        raise ValueError(f"expected finite payoffs, got {payoffs.tolist()}")
+    return payoffs
