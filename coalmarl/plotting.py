@@ -14,8 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from coalmarl.coalitions import coalition_sums, grand_coalition, label, members, sizes
+from coalmarl.coalitions import as_vector, grand_coalition, label, members, singletons, sizes
 from coalmarl.games import TUGame
+from coalmarl.solutions import excess
 
 #: Okabe and Ito's colours, safe for colour-blind readers, one per player.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
@@ -94,8 +95,9 @@ def core_triangle(
 
     Raises
     ------
-    ValueError
-        If the game has not three players, or no surplus to divide.
+    TypeError, ValueError
+        If the game has not three players, or no surplus to divide; if there are more than six
+        allocations, or one has not three numbers.
 
     Notes
     -----
@@ -110,10 +112,11 @@ def core_triangle(
     """
     if v.n != 3:
         raise ValueError(f"expected a game of 3 players, got {v.n}; use excess_lattice(v, x)")
-    alone = v.values[[1, 2, 4]]
+    alone = v.values[singletons(3)]
     surplus = v.values[7] - alone.sum()
     if surplus <= 0:
         raise ValueError(f"expected v(N) > sum of v(i), got a surplus of {surplus:g}")
+    points = _rows(allocations or {}, 3)
     if ax is None:
         ax = new_axes()
     ax.set_aspect("equal")
@@ -129,8 +132,8 @@ def core_triangle(
     for i, name in enumerate(v.players or ("player 1", "player 2", "player 3")):
         right, up = corners[i] + (corners[i] - corners.mean(axis=0)) * 0.12
         ax.text(right, up, f"all to {name}", ha="center", va="center", color=INK)
-    for k, (name, x) in enumerate((allocations or {}).items()):
-        right, up = (np.asarray(x, dtype=float) - alone) / surplus @ corners
+    for k, (name, x) in enumerate(points.items()):
+        right, up = (x - alone) / surplus @ corners
         ax.plot(right, up, MARKERS[k], color=COLOURS[3], markersize=7, zorder=3)
         away = (9, 3) if k % 2 == 0 else (9, -11)  # neighbours keep their names apart
         ax.annotate(name, (right, up), xytext=away, textcoords="offset points", color=INK)
@@ -156,8 +159,9 @@ def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
 
     Raises
     ------
-    ValueError
-        If there are more than five players, whose lattice nobody can read.
+    TypeError, ValueError
+        If there are more than five players, whose lattice nobody can read, or ``x`` is not one
+        finite number per player.
 
     Examples
     --------
@@ -167,10 +171,10 @@ def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
     """
     if v.n > 5:
         raise ValueError(f"expected at most 5 players in a lattice, got {v.n}")
+    e = excess(v, x)
     if ax is None:
         ax = new_axes()
     ax.axis("off")
-    e = v.values - coalition_sums(x)
     place = _lattice_places(v.n)
     for S in range(1 << v.n):
         for i in members(grand_coalition(v.n) ^ S):
@@ -215,12 +219,23 @@ def player_lines(
     -------
     Axes
 
+    Raises
+    ------
+    TypeError, ValueError
+        If there is not one allocation per value, or there are more than six players.
+
     Examples
     --------
     >>> player_lines([0, 1], [[0, 0], [1, 2]]).lines[1].get_ydata().tolist()
     [0.0, 2.0]
     """
-    parameter, allocations = np.asarray(parameter), np.asarray(allocations, dtype=float)
+    parameter, allocations = as_vector(parameter, "the parameter"), np.asarray(allocations, float)
+    if allocations.shape[:1] != parameter.shape or allocations.ndim != 2 or not len(parameter):
+        raise ValueError(
+            f"expected one allocation for each of {len(parameter)} values, at least one, "
+            f"got shape {allocations.shape}"
+        )
+    _check_colours(allocations.shape[1], "players")
     if ax is None:
         ax = new_axes()
     style = "steps-post" if steps else "default"
@@ -262,8 +277,8 @@ def compare_allocations(
 
     Raises
     ------
-    ValueError
-        If an allocation has not one number per player.
+    TypeError, ValueError
+        If an allocation has not one number per player, or there are none, or more than six.
 
     Examples
     --------
@@ -271,13 +286,11 @@ def compare_allocations(
     >>> [tick.get_text() for tick in ax.get_yticklabels()]
     ['Ann', 'Bo']
     """
+    rows, table = np.arange(len(players)), _rows(allocations, len(players))
+    if not table:
+        raise ValueError("expected at least one allocation, got none")
     if ax is None:
         ax = new_axes()
-    rows = np.arange(len(players))
-    table = {name: np.asarray(x, dtype=float) for name, x in allocations.items()}
-    for name, x in table.items():
-        if x.shape != rows.shape:
-            raise ValueError(f"expected {len(rows)} numbers in {name!r}, got shape {x.shape}")
     spread = np.array(list(table.values()))
     ax.hlines(rows, spread.min(axis=0), spread.max(axis=0), color=QUIET, linewidth=1)
     for k, (name, x) in enumerate(table.items()):
@@ -286,6 +299,23 @@ def compare_allocations(
     ax.invert_yaxis()
     ax.legend(frameon=False, loc="best", labelcolor="linecolor")
     return ax
+
+
+def _rows(allocations: Mapping[str, ArrayLike], n: int) -> dict[str, NDArray[np.float64]]:
+    """The allocations as vectors of n numbers."""
+    _check_colours(len(allocations), "allocations")
+    rows = {name: as_vector(x, f"allocation {name!r}") for name, x in allocations.items()}
+    for name, x in rows.items():
+        if len(x) != n:
+            raise ValueError(f"expected {n} numbers in allocation {name!r}, got {len(x)}")
+    return rows
+
+
+def _check_colours(count: int, what: str) -> None:
+    if count > len(COLOURS):
+        raise ValueError(
+            f"expected at most {len(COLOURS)} {what}, one per colour, got {count}; draw a selection"
+        )
 
 
 def _core_polygon(most: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -120,8 +120,8 @@ def excess(v: TUGame, x: ArrayLike) -> NDArray[np.float64]:
     >>> excess(v, [0.5, 0.5, 0]).tolist()
     [0.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 0.0]
     """
-    e: NDArray[np.float64] = v.values - coalition_sums(_allocation(v, x))
-    return e
+    paid = coalition_sums(_allocation(v, x))
+    return v.values - paid
 
 
 def shapley(v: TUGame) -> NDArray[np.float64]:

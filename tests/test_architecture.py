@@ -40,7 +40,7 @@ ROWS = {
     "credit": ("solutions collectives learners", "torch numpy"),
     "shaping": ("", "torch"),
     "evaluation": ("", "numpy joblib"),
-    "plotting": ("coalitions games", "matplotlib numpy"),
+    "plotting": ("coalitions games solutions", "matplotlib numpy"),
 }
 ROWS["experiments"] = (" ".join(name for name in ROWS if name != "__init__"), "")
 NUMPY_HALF = set(

@@ -1,6 +1,8 @@
 """The game object, the named games and the predicates, each against its definition."""
 
+import copy
 import math
+import pickle
 import re
 from fractions import Fraction
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
+from coalmarl.coalitions import coalition_sums
 from coalmarl.games import (
     TUGame,
     airport,
@@ -30,9 +33,12 @@ from coalmarl.solutions import (
     least_core,
     nucleolus,
     prenucleolus,
+    shapley,
     weighted_voting_indices,
 )
 from strategies import convex_games, games, superadditive_games, voting_bodies, whole_games
+
+MAJORITY = TUGame([0, 0, 0, 1, 0, 1, 1, 1])
 
 V = TUGame([0, 0, 0, 1, 0, 1, 1, 2])
 
@@ -408,3 +414,53 @@ def test_no_imputation_names_the_way_out():
     assert prenucleolus(v).sum() == pytest.approx(3)
     with pytest.raises(ValueError, match="prenucleolus"):
         nucleolus(TUGame([0, 1, 1, 1]))
+
+
+def test_copies_stay_read_only_and_nothing_can_be_replaced():
+    for copied in (copy.deepcopy(MAJORITY), pickle.loads(pickle.dumps(MAJORITY))):
+        assert copied == MAJORITY and not copied.values.flags.writeable
+    for name in ("n", "values", "players"):
+        with pytest.raises(AttributeError):
+            setattr(MAJORITY, name, 5)
+
+
+@pytest.mark.parametrize("n", [np.uint8(9), np.int8(9), np.uint64(9)])
+def test_numpy_integers_count_players(n):
+    assert unanimity(n, [0]) == unanimity(9, [0])
+    assert TUGame.from_function(len, n) == TUGame.from_function(len, 9)
+
+
+@pytest.mark.parametrize(
+    "call, error",
+    [
+        (lambda: TUGame([0, 10**400]), ValueError),
+        (lambda: TUGame([0, [1, 2]]), ValueError),
+        (lambda: weighted_voting([1, 2], 10**400), ValueError),
+        (lambda: airport([10**400]), ValueError),
+        (lambda: TUGame.from_function(lambda S: "1", 2), TypeError),
+        (lambda: TUGame.from_function(lambda S: None, 2), TypeError),
+        (lambda: shapley([0, 1, 1, 2]), TypeError),
+        (lambda: nucleolus([0, 1, 1, 2]), TypeError),
+        (lambda: excess([0, 1, 1, 2], [1, 1]), TypeError),
+        (lambda: savings([0, 1]), TypeError),
+        (lambda: excess(MAJORITY, [1, [2], 3]), ValueError),
+        (lambda: nucleolus(TUGame([0, 1e9, 1e9, 2e9 - 1])), ValueError),
+    ],
+)
+def test_more_bad_input_is_answered_in_our_words(call, error):
+    with pytest.raises(error, match="expected"):
+        call()
+
+
+def test_fractions_are_an_allocation_and_indices_print_briefly():
+    indices = weighted_voting_indices([1] * 51, 26)
+    assert abs(excess(MAJORITY, weighted_voting_indices([1, 1, 1], 2).shapley)[7]) < 1e-15
+    assert len(repr(indices)) < 100
+
+
+def test_a_large_common_part_does_not_loosen_the_certificate():
+    v = TUGame(coalition_sums([1e10, 1e10]) + [0, 0, 0, 1])
+    x = nucleolus(v)
+    assert kohlberg_certificate(v, x).holds
+    for move in ([4.5, 4.5], [0.1, 0], [0.1, -0.1]):
+        assert not kohlberg_certificate(v, x + move).holds
