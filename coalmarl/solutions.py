@@ -618,7 +618,7 @@ class _WorstExcess:
         self.equations = {0}
         self.open = worth.copy()  # -inf where the excess is settled
         self.open[[0, N]] = -np.inf
-        self._write(np.unique(np.r_[1 << np.arange(n), N ^ 1 << np.arange(n)]))
+        self._write(np.union1d(singletons(n), N ^ singletons(n)))
 
     def solve(self) -> tuple[NDArray[np.float64], float]:
         """An optimal (x, t), generating rows until no open coalition exceeds t."""
@@ -651,6 +651,8 @@ class _WorstExcess:
         for i in np.flatnonzero(reduced_costs > _TIGHT):
             if settled.add(1 << int(i), 0.0):
                 self.model.changeColBounds(int(i), 0.0, 0.0)
+        if settled.complete():
+            return
         closed = settled.span()
         self.open[closed] = -np.inf
         for row in set(np.flatnonzero(closed[self.rows]).tolist()) - self.equations:
@@ -658,32 +660,32 @@ class _WorstExcess:
 
     def _write(self, masks: NDArray[np.int64]) -> None:
         m, n = len(masks), self.n
-        columns = np.c_[membership(masks, n), np.ones(m)]
-        starts = np.r_[0, np.cumsum(np.count_nonzero(columns, axis=1))[:-1]]
+        columns = np.ones((m, n + 1), dtype=bool)  # the last one for t
+        columns[:, :n] = membership(masks, n)
+        starts = np.cumsum(columns.sum(axis=1)) - columns.sum(axis=1)
         where = np.nonzero(columns)[1]
         self.model.addRows(
             m, self.worth[masks], np.full(m, np.inf), len(where), starts, where, np.ones(len(where))
         )
-        self.rows = np.r_[self.rows, masks]
+        self.rows = np.concatenate([self.rows, masks])
 
 
 class _Settled:
     """Equations x(S) = value that hold at every optimum, with independent left sides."""
 
     def __init__(self, n: int) -> None:
-        self.basis = np.zeros((0, n))  # orthonormal
+        self.players = np.arange(n)
+        self.basis = np.zeros((0, n))  # orthonormal, of the span of the left sides
         self.masks: list[int] = []
         self.sums: list[float] = []
 
     def add(self, S: int, value: float) -> bool:
         """Add x(S) = value unless the equations so far imply it; tell whether they do not."""
-        residual = membership([S], self.basis.shape[1])[0].astype(float)
-        for _ in range(2):  # twice is enough for an orthogonal residual
-            residual -= self.basis.T @ (self.basis @ residual)
-        length = float(np.linalg.norm(residual))
+        new = self._orthogonal((S >> self.players & 1).astype(float))
+        length = float(new @ new) ** 0.5
         if length < 1e-7:
             return False
-        self.basis = np.vstack([self.basis, residual / length])
+        self.basis = np.concatenate([self.basis, new[None] / length])
         self.masks.append(S)
         self.sums.append(value)
         return True
@@ -694,19 +696,22 @@ class _Settled:
 
     def outside(self, masks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of the masks whose x(S) the equations do not determine."""
-        sums = membership(masks, self.basis.shape[1]) @ self._witness()
+        sums = membership(masks, len(self.players)) @ self._witness()
         return masks[np.abs(sums) >= _SPAN]
 
     def _witness(self) -> NDArray[np.float64]:
         """A random vector orthogonal to the left sides: it sums to 0 over S, but for bad luck
-        of probability 1e-11, only where every such vector does, and x(S) is determined."""
-        z = np.random.default_rng(0).standard_normal(self.basis.shape[1])
+        of probability 1e-10, only where every such vector does, and x(S) is determined."""
+        return self._orthogonal(np.random.default_rng(0).standard_normal(len(self.players)))
+
+    def _orthogonal(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the left sides do not span of x; twice, since once leaves rounding behind."""
         for _ in range(2):
-            z -= self.basis.T @ (self.basis @ z)
-        return z
+            x = x - self.basis.T @ (self.basis @ x)
+        return x
 
     def complete(self) -> bool:
-        return len(self.masks) == self.basis.shape[1]
+        return len(self.masks) == len(self.players)
 
     def solve(self) -> NDArray[np.float64]:
         return np.linalg.solve(membership(self.masks, len(self.masks)).astype(float), self.sums)
