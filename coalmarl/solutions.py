@@ -461,6 +461,7 @@ def kohlberg_certificate(
     >>> kohlberg_certificate(v, [50, 75, 75]), kohlberg_certificate(v, [50, 50, 100])
     (Certificate(holds=True), Certificate(holds=False))
     """
+    require_game(v)
     check_table_fits(v.n, tables=4)
     e = excess(v, x)
     slack = max(_LEVEL * _Normalised(v).scale, _rounding(v))
@@ -588,7 +589,6 @@ class _Normalised:
     """The game less everybody's own worth, scaled to 1: same nucleolus, up to the same map."""
 
     def __init__(self, v: TUGame) -> None:
-        require_game(v)
         self.alone = v.values[singletons(v.n)]
         surplus = -savings(v).values
         self.scale = max(float(np.abs(surplus).max()), _rounding(v)) or 1.0
@@ -719,6 +719,7 @@ class _Settled:
 
 def _lexicographic(v: TUGame, *, floor: float) -> NDArray[np.float64]:
     """Minimise the worst excess, settle it, go on with the rest, until x is determined."""
+    require_game(v)
     check_table_fits(v.n, tables=6)
     game = _Normalised(v)
     if floor == 0.0:

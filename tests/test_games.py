@@ -441,6 +441,8 @@ def test_numpy_integers_count_players(n):
         (lambda: TUGame.from_function(lambda S: None, 2), TypeError),
         (lambda: shapley([0, 1, 1, 2]), TypeError),
         (lambda: nucleolus([0, 1, 1, 2]), TypeError),
+        (lambda: prenucleolus([0, 1, 1, 2]), TypeError),
+        (lambda: kohlberg_certificate([0, 1, 1, 2], [1, 1]), TypeError),
         (lambda: excess([0, 1, 1, 2], [1, 1]), TypeError),
         (lambda: savings([0, 1]), TypeError),
         (lambda: excess(MAJORITY, [1, [2], 3]), ValueError),
