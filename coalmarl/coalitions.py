@@ -10,7 +10,8 @@ Letters: ``n`` players, ``S`` a coalition, ``x`` a vector with one entry per pla
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from numbers import Real
 from typing import TypeGuard
 
@@ -382,6 +383,195 @@ def check_memory(need: int, what: str, instead: str) -> None:
             f"expected tables within half of this machine's memory, {have / 2**30:.1f} GiB, "
             f"got {what}, which need {gib} GiB. Use {instead}"
         )
+
+
+def subsets(S: int) -> NDArray[np.int64]:
+    """Return every coalition inside ``S``, the empty one and ``S`` itself included.
+
+    Parameters
+    ----------
+    S : int
+        A mask.
+
+    Returns
+    -------
+    ndarray of int, shape (2**|S|,)
+        In increasing order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``S`` is no mask, or the list would not fit in memory.
+
+    Examples
+    --------
+    >>> subsets(0b101).tolist()
+    [0, 1, 4, 5]
+    """
+    players = members(S)
+    check_table_fits(max(len(players), 1))
+    inside = np.zeros(1, dtype=np.int64)
+    for i in players:
+        inside = np.concatenate([inside, inside | 1 << i])
+    return inside
+
+
+def disjoint_pairs(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return all pairs of disjoint coalitions of ``n`` players.
+
+    Parameters
+    ----------
+    n : int
+        Number of players, at least 0.
+
+    Returns
+    -------
+    S, T : ndarray of int, shape (3**n,)
+        In entry ``k`` player ``i`` is in neither, in ``S`` or in ``T`` as the digit of
+        ``3**i`` in ``k`` is 0, 1 or 2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n`` is no number of players, or the pairs would not fit in memory.
+
+    Examples
+    --------
+    >>> S, T = disjoint_pairs(2)
+    >>> S.tolist(), T.tolist()
+    ([0, 1, 0, 2, 3, 2, 0, 1, 0], [0, 0, 1, 0, 0, 1, 2, 2, 3])
+    """
+    check_memory(16 * 3 ** _count(n), f"3**{n} pairs of coalitions", "fewer players")
+    S = T = np.zeros(1, dtype=np.int64)
+    for i in range(n):
+        S, T = np.concatenate([S, S | 1 << i, S]), np.concatenate([T, T, T | 1 << i])
+    return S, T
+
+
+def as_partition(coalitions: Iterable[Coalition], n: int) -> tuple[int, ...]:
+    """Return the coalitions as masks, after checking that they hold every player once.
+
+    Parameters
+    ----------
+    coalitions : iterable of (int or iterable of int)
+        Masks, or lists of players.  Empty coalitions are allowed: places nobody is at.
+    n : int
+        Number of players.
+
+    Returns
+    -------
+    tuple of int
+        One mask per coalition, in the order given.
+
+    Raises
+    ------
+    TypeError
+        If this is not a list of coalitions.
+    ValueError
+        If two coalitions overlap, or a player is in none.
+
+    Examples
+    --------
+    >>> as_partition([[0, 2], [1]], 3)
+    (5, 2)
+    """
+    if isinstance(coalitions, (str, bytes)) or not isinstance(coalitions, Iterable):
+        raise TypeError(
+            f"expected a list of coalitions, got {coalitions!r:.60} "
+            f"of type {type(coalitions).__name__}; write [0b101, 0b010] or [[0, 2], [1]]"
+        )
+    masks = tuple(as_mask(S, n) for S in coalitions)
+    covered = 0
+    for S in masks:
+        if covered & S:
+            twice = set(members(covered & S))
+            raise ValueError(f"expected coalitions without a common player, got {masks}: {twice} twice")
+        covered |= S
+    if covered != grand_coalition(n):
+        missing = set(members(grand_coalition(n) ^ covered))
+        raise ValueError(f"expected every player in a coalition, got {masks} without {missing}")
+    return masks
+
+
+def partitions(n: int) -> Iterator[tuple[int, ...]]:
+    """Yield every partition of ``n`` players once.
+
+    Parameters
+    ----------
+    n : int
+        Number of players, at least 0.
+
+    Yields
+    ------
+    tuple of int
+        Masks of the coalitions, in the order of their first players.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n`` is no integer, or negative.
+
+    Notes
+    -----
+    Each partition of the first ``n - 1`` players, with the last one in each of its
+    coalitions or alone: `bell_number` of them, so ten players are about the limit.
+
+    Examples
+    --------
+    >>> list(partitions(3))
+    [(7,), (3, 4), (5, 2), (1, 6), (1, 2, 4)]
+    """
+    n = _count(n)
+    if n == 0:
+        yield ()
+        return
+    last = 1 << n - 1
+    for rest in partitions(n - 1):
+        for k, S in enumerate(rest):
+            yield (*rest[:k], S | last, *rest[k + 1 :])
+        yield (*rest, last)
+
+
+def bell_number(n: int) -> int:
+    """Return the number of partitions of ``n`` players, exactly.
+
+    Parameters
+    ----------
+    n : int
+        Number of players, at least 0.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``n`` is no integer, or negative.
+
+    Notes
+    -----
+    Bell's triangle: a row starts with the last number of the row before, and each number
+    adds the one above it to the one on its left.  ``n**2 / 2`` additions.
+
+    Examples
+    --------
+    >>> [bell_number(n) for n in range(6)], f"{bell_number(20):,}"
+    ([1, 1, 2, 5, 15, 52], '51,724,158,235,372')
+    """
+    row = [1]
+    for _ in range(_count(n)):
+        row = list(accumulate(row, initial=row[-1]))
+    return row[0]
+
+
+def _count(n: object) -> int:
+    """A number of players that may be 0."""
+    if not _is_integer(n):
+        raise TypeError(f"expected a number of players, got {n!r} of type {type(n).__name__}")
+    if n < 0:
+        raise ValueError(f"expected a number of players of at least 0, got {n}")
+    return int(n)
 
 
 def _is_integer(value: object) -> TypeGuard[int]:

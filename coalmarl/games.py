@@ -21,6 +21,7 @@ from coalmarl.coalitions import (
     as_vector,
     check_table_fits,
     coalition_sums,
+    disjoint_pairs,
     members,
     singletons,
 )
@@ -426,10 +427,10 @@ def is_superadditive(v: TUGame, *, tol: float = 1e-9) -> bool:
     """
     slack = tol * value_scale(v)
     low = min(v.n, 10)
-    S, T = _disjoint_pairs(low)
+    S, T = disjoint_pairs(low)
     return all(
         bool((v.values[S | s | T | t] >= v.values[S | s] + v.values[T | t] - slack).all())
-        for s, t in zip(*(part << low for part in _disjoint_pairs(v.n - low)), strict=True)
+        for s, t in zip(*(part << low for part in disjoint_pairs(v.n - low)), strict=True)
     )
 
 
@@ -532,14 +533,6 @@ def require_game(v: object) -> None:
     """
     if not isinstance(v, TUGame):
         raise TypeError(f"expected a TUGame, got {v!r:.60}; write TUGame(values) around a table")
-
-
-def _disjoint_pairs(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All 3**n pairs of disjoint coalitions, player by player."""
-    S = T = np.zeros(1, dtype=np.int64)
-    for i in range(n):
-        S, T = np.concatenate([S, S | 1 << i, S]), np.concatenate([T, T, T | 1 << i])
-    return S, T
 
 
 def _evaluate(v: Callable[[frozenset[int]], float], S: int) -> float:

@@ -7,13 +7,18 @@ from hypothesis import strategies as st
 
 from coalmarl.coalitions import (
     as_mask,
+    as_partition,
+    bell_number,
     check_player,
     check_table_fits,
     coalition_sums,
+    disjoint_pairs,
     grand_coalition,
     members,
     membership,
+    partitions,
     sizes,
+    subsets,
 )
 from strategies import payoffs, subset_sums
 
@@ -77,3 +82,66 @@ def test_tables_that_do_not_fit():
             check_table_fits(bad)
     with pytest.raises(ValueError, match=r"60.*GiB.*[Uu]se"):
         check_table_fits(60)
+
+
+@given(PLAYERS)
+def test_subsets(case):
+    n, S = case
+    mask = as_mask(S, n)
+    assert subsets(mask).tolist() == [T for T in range(mask + 1) if T & mask == T]
+
+
+@pytest.mark.parametrize("n", range(6))
+def test_disjoint_pairs(n):
+    S, T = disjoint_pairs(n)
+    assert sorted(zip(S.tolist(), T.tolist())) == [(a, b) for a in range(2**n) for b in range(2**n) if a & b == 0]
+    digits = [[k // 3**i % 3 for i in range(n)] for k in range(3**n)]
+    assert S.tolist() == [sum(2**i for i in range(n) if d[i] == 1) for d in digits]
+    assert T.tolist() == [sum(2**i for i in range(n) if d[i] == 2) for d in digits]
+
+
+@pytest.mark.parametrize("n", range(8))
+def test_partitions(n):
+    found = list(partitions(n))
+    assert len(found) == len({frozenset(p) for p in found}) == bell_number(n)
+    for p in found:
+        assert sum(p) == 2**n - 1 and sum(S.bit_count() for S in p) == n  # each player once
+        assert all(S > 0 for S in p) and list(p) == sorted(p, key=lambda S: S & -S)
+
+
+def test_bell_numbers():
+    printed = {0: 1, 1: 1, 5: 52, 10: 115975, 15: 1382958545, 20: 51724158235372, 25: 4638590332229999353}
+    assert {n: bell_number(n) for n in printed} == printed
+    thousand = str(bell_number(np.int64(1000)))
+    assert (len(thousand), thousand[:4]) == (1928, "2989")
+
+
+@pytest.mark.parametrize("count", [bell_number, disjoint_pairs, lambda n: list(partitions(n))])
+def test_what_is_no_number_of_players_is_refused(count):
+    for bad, error in ((-1, ValueError), (1.0, TypeError), (True, TypeError), ("2", TypeError)):
+        with pytest.raises(error, match="number of players"):
+            count(bad)
+
+
+def test_lists_that_do_not_fit():
+    with pytest.raises(ValueError, match="GiB"):
+        disjoint_pairs(60)
+    with pytest.raises(ValueError, match="GiB"):
+        subsets(grand_coalition(60))
+
+
+def test_as_partition():
+    assert as_partition([[2, 0], 2, (), np.array([3])], 4) == (5, 2, 0, 8)
+    assert as_partition(iter([1]), 1) == as_partition(np.array([1]), 1) == (1,)
+    assert all(type(S) is int for S in as_partition(np.array([1, 2], dtype=np.uint8), 2))
+    for bad, error, shown in (
+        ([3, 6], ValueError, r"\{1\} twice"),
+        ([3, 3, 4], ValueError, r"\{0, 1\} twice"),
+        ([1], ValueError, r"without \{1, 2\}"),
+        ([8, 7], ValueError, "got 8"),
+        (7, TypeError, "7"),
+        ("7", TypeError, "7"),
+        ([7.0], TypeError, "7.0"),
+    ):
+        with pytest.raises(error, match=shown):
+            as_partition(bad, 3)
