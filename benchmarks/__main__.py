@@ -19,6 +19,7 @@ from shapiq import ExactComputer
 from coalmarl.coalitions import coalition_sums, sizes
 from coalmarl.games import TUGame, weighted_voting
 from coalmarl.solutions import banzhaf, nucleolus, shapley, weighted_voting_indices
+from coalmarl.structures import best_structure
 
 ELECTORAL_VOTES = (
     [55, 34, 31, 27, 21, 21, 20, 17, 15, 15, 15, 13, 12] + [11] * 4 + [10] * 4 + [9] * 3
@@ -120,9 +121,21 @@ def bench_votes() -> None:
     print(f"\nExact indices of {len(ELECTORAL_VOTES)} voters, quota 270: {ours:.3f} s")
 
 
+def bench_structures() -> None:
+    """The peers hold no coalition structures: growth per player is the figure, 3 in theory."""
+    print("\nOptimal coalition structure, seconds")
+    before = np.nan
+    for n in range(16, 23):
+        v = TUGame(random_game(n).values * sizes(n))
+        (ours,) = cpu(partial(best_structure, v), seconds=0.1)
+        print(f"{n:4}{ours:10.2f}" + (f"   x{ours / before:.2f}" if n > 16 else ""), flush=True)
+        before = ours
+
+
 if __name__ == "__main__":
     peers = ", ".join(f"{name} {version(name)}" for name in ("coopgame-py", "shapiq", "numpy", "highspy"))
     print(f"Python {sys.version.split()[0]}, {peers}\n")
     bench_values()
     bench_nucleolus()
     bench_votes()
+    bench_structures()
