@@ -9,7 +9,9 @@ import pytest
 
 from coalmarl import experiments
 from coalmarl.estimation import sample_shapley
-from coalmarl.experiments import EXPERIMENTS, Experiment, Part, Run, large_games, main
+from coalmarl.experiments import Experiment, Part, Run
+from coalmarl.experiments.__main__ import EXPERIMENTS, main
+from coalmarl.experiments.blowup import large_games
 
 ROOT = Path(__file__).resolve().parents[1]
 ARTEFACTS = sorted((ROOT / "notebooks" / "artefacts").glob("*/*.json"))
@@ -69,9 +71,9 @@ def test_an_interrupted_run_writes_nothing_and_goes_on_where_it_was(top: Path, m
 def test_parts_of_another_state_of_the_package_are_not_reused(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         main(["square", "--device", "broken"])
-    (top / "changed").mkdir()
-    (top / "changed" / "experiments.py").write_text("")
-    monkeypatch.setattr(experiments, "__file__", str(top / "changed" / "experiments.py"))
+    (top / "changed" / "experiments").mkdir(parents=True)
+    (top / "changed" / "experiments" / "__init__.py").write_text("")
+    monkeypatch.setattr(experiments, "__file__", str(top / "changed" / "experiments" / "__init__.py"))
     main(["square"])
     assert measured == [0, 1, 2, 3, 0, 1, 2, 3, 4]
 

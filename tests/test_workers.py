@@ -82,7 +82,8 @@ def test_an_error_in_a_worker_names_the_coalition(n_jobs: int) -> None:
 
 def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
     program = (
-        "import time\n"
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in a shell's background starts deaf to it
         "from coalmarl.games import TUGame\n"
         "def slow(S):\n"
         f"    open({str(tmp_path / 'begun')!r}, 'w').close()\n"
