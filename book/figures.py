@@ -13,12 +13,14 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from coalmarl import collectives
 from coalmarl.coalitions import bell_number, label
 from coalmarl.games import TUGame
 from coalmarl.plotting import core_triangle
+from coalmarl.programs import MODAL_AGENTS, PAYOFFS, THEY_COOPERATE, modal_tournament, modal_trace, provable, they_cooperate_with
 from coalmarl.solutions import nucleolus, shapley
 
 OUT = Path(__file__).parent / "figures"
@@ -219,7 +221,72 @@ def six_good_nights(theme: Theme) -> Figure:
     return fig
 
 
-FIGURES = (intro_wall, rps_spiral, core_of_taxis, three_walls, one_table_of_tours, same_signal, six_good_nights)
+def _meeting(ax: Axes, x: float, y: float, moves: str, theme: Theme, alpha: float = 1) -> None:
+    """A square for one meeting: its letters are the moves, its colour says who cooperates."""
+    colour = {"CC": "#009E73", "DC": "#E69F00", "CD": "#56B4E9", "DD": theme.line}[moves]
+    ax.fill([x, x + 1, x + 1, x], [y, y, y + 1, y + 1], color=colour, alpha=alpha, linewidth=0)
+    ink = theme.ink if moves == "DD" or alpha < 1 else "black"
+    ax.text(x + 0.5, y + 0.5, f"{moves[0]} {moves[1]}", ha="center", va="center", color=ink, fontsize=8.5)
+
+
+def who_cooperates(theme: Theme) -> Figure:
+    """The nine modal agents against each other, the best earner first."""
+    nine = [name for name in MODAL_AGENTS if name not in ("DUPOC", "WaitFairBot")]
+    moves = modal_tournament({name: MODAL_AGENTS[name] for name in nine})
+    pays = dict(zip(("CC", "CD", "DC", "DD"), PAYOFFS, strict=True))
+    earned = {a: sum(pays[moves[a, b]] for b in nine) for a in nine}
+    nine.sort(key=lambda name: -earned[name])
+    fig, ax = plt.subplots(figsize=(6.6, 4.6))
+    for y, a in enumerate(nine):
+        for x, b in enumerate(nine):
+            _meeting(ax, x, y, moves[a, b], theme)
+        ax.text(-0.2, y + 0.5, a, ha="right", va="center", color=theme.ink)
+        ax.text(9.3, y + 0.5, f"{earned[a]:.0f}", ha="left", va="center", color=theme.ink)
+        ax.text(y + 0.5, -0.2, a, ha="left", va="bottom", rotation=38, color=theme.ink, fontsize=8.5)
+    ax.text(9.3, -0.2, "earned", ha="left", va="bottom", color=theme.soft, fontsize=8.5)
+    for k, (text, sample) in enumerate({"both cooperate": "CC", "the row exploits": "DC", "the row is exploited": "CD", "both defect": "DD"}.items()):
+        _meeting(ax, 10.8, 1.7 + 1.3 * k, sample, theme)
+        ax.text(12.1, 2.2 + 1.3 * k, text, ha="left", va="center", color=theme.ink, fontsize=8.5)
+    ax.vlines(range(10), 0, 9, color=theme.soft, linewidth=0.3)
+    ax.hlines(range(10), 0, 9, color=theme.soft, linewidth=0.3)
+    ax.set(xlim=(-3.2, 16.2), ylim=(9.1, -2.6))
+    ax.axis("off")
+    ax.set_title("The prudent win by a point, the trusting come last")
+    return fig
+
+
+def world_by_world(theme: Theme) -> Figure:
+    """Moves of six pairs of modal agents in the worlds 0 to 5."""
+    naive = provable(THEY_COOPERATE) & provable(~they_cooperate_with("DefectBot"))
+    meetings = {
+        "FairBot, FairBot": ("FairBot", "FairBot"),
+        "FairBot, DefectBot": ("FairBot", "DefectBot"),
+        "CUPOD, CUPOD": ("CUPOD", "CUPOD"),
+        "PrudentBot, CooperateBot": ("PrudentBot", "CooperateBot"),
+        "naive PrudentBot, its copy": (naive, naive),
+        "TrollBot, WaitFairBot": ("TrollBot", "WaitFairBot"),
+    }
+    fig, ax = plt.subplots(figsize=(6, 3.4))
+    for y, (name, pair) in enumerate(meetings.items()):
+        trace = ["".join(moves) for moves in modal_trace(*pair)]
+        for n in range(6):
+            _meeting(ax, n, y, trace[min(n, len(trace) - 1)], theme, alpha=1 if n < len(trace) else 0.35)
+        ax.text(-0.2, y + 0.5, name, ha="right", va="center", color=theme.ink)
+        ax.text(6.2, y + 0.5, "…", va="center", color=theme.soft)
+    for n in range(6):
+        ax.text(n + 0.5, -0.25, f"world {n}", ha="center", va="bottom", color=theme.soft, fontsize=8.5)
+    ax.vlines(range(7), 0, 6, color=theme.soft, linewidth=0.3)
+    ax.hlines(range(7), 0, 6, color=theme.soft, linewidth=0.3)
+    ax.set(xlim=(-3.6, 6.6), ylim=(6.1, -0.8))
+    ax.axis("off")
+    ax.set_title("World 0 believes everything, and is not the answer")
+    return fig
+
+
+FIGURES = (
+    *(intro_wall, rps_spiral, core_of_taxis, three_walls, one_table_of_tours, same_signal, six_good_nights),
+    *(who_cooperates, world_by_world),
+)
 
 
 def main() -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is first imported; sums depend on it
 
 from coalmarl import experiments  # noqa: E402
-from coalmarl.experiments import Experiment, Part, Run, blowup, collectives  # noqa: E402
+from coalmarl.experiments import Experiment, Part, Run, blowup, collectives, open_source_games  # noqa: E402
 
-EXPERIMENTS = {name: experiment for chapter in (blowup, collectives) for name, experiment in chapter.EXPERIMENTS.items()}
+CHAPTERS = (blowup, collectives, open_source_games)
+EXPERIMENTS = {name: experiment for chapter in CHAPTERS for name, experiment in chapter.EXPERIMENTS.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
