@@ -17,9 +17,11 @@ Payoffs come as ``(R, S, T, P)``: if both cooperate, only I do, only they do, no
 """
 
 import ast
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,7 @@ __all__ = [
     "grounded_chance",
     "grounded_move",
     "learn_similarity",
+    "main",
     "modal_outcome",
     "modal_tournament",
     "modal_trace",
@@ -854,6 +857,38 @@ class Tournament:
                 lines.append(f"{_plain(name)} forfeits {len(reasons)} of {len(notes) - 1}: {reasons[0]}")
         return "\n".join(lines)
 
+    def page(self) -> str:
+        """Return the same as an HTML document that stands on its own, every forfeit listed.
+
+        Returns
+        -------
+        str
+            Names and reasons come from strangers and are escaped.
+        """
+        names = [escape(_plain(name)) for name in self.scores]
+        columns = "".join(f"<th scope=col>{k}" for k in range(1, len(names) + 1))
+        rows = "".join(
+            f"<tr><th scope=row>{k} {name}" + "".join(f"<td>{self.moves[a, b]}" for b in self.scores) + f"<td>{self.scores[a]:.2f}\n"
+            for k, (a, name) in enumerate(zip(self.scores, names), 1)
+        )
+        reasons = "".join(
+            f"<li>{escape(_plain(a))} against {escape(_plain(b))}: {escape(reason)}\n" for (a, b), reason in self.forfeits.items()
+        )
+        return _PAGE.format(columns=columns, rows=rows, reasons=reasons or "<li>none\n")
+
+
+_PAGE = """<!doctype html>
+<html lang=en><meta charset=utf-8><title>Tournament of programs</title>
+<style>body {{ font: 1rem sans-serif; margin: 2rem }} td, th {{ padding: .2em .6em; text-align: left }}</style>
+<h1>Tournament of programs</h1>
+<p>The move of the row's program against the column's; "-" is a forfeit. Last column: mean payoff.</p>
+<table><tr><th>{columns}<th scope=col>mean
+{rows}</table>
+<h2>Forfeits</h2>
+<ul>
+{reasons}</ul>
+"""
+
 
 def run_tournament(
     programs: Mapping[str, str | bytes],
@@ -953,3 +988,38 @@ def read_programs(folder: str | Path) -> dict[str, bytes]:
             with path.open("rb") as file:
                 found[path.stem] = file.read(100_000)
     return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Play a tournament on the command line: ``python -m coalmarl.programs FOLDER [PAGE.html]``.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The folder of programs and, if wanted, the file that gets the page.
+
+    Raises
+    ------
+    SystemExit
+        If there is no such folder or no program in it.
+
+    Examples
+    --------
+    >>> main([])
+    Traceback (most recent call last):
+    SystemExit: python -m coalmarl.programs FOLDER [PAGE.html]
+    """
+    asked = sys.argv[1:] if arguments is None else list(arguments)
+    if len(asked) not in (1, 2):
+        raise SystemExit("python -m coalmarl.programs FOLDER [PAGE.html]")
+    try:
+        tournament = run_tournament(read_programs(asked[0]))
+    except ValueError as problem:
+        raise SystemExit(str(problem)) from None
+    print(tournament.table())
+    if len(asked) == 2:
+        Path(asked[1]).write_text(tournament.page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

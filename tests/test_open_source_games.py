@@ -811,6 +811,25 @@ def fuzzed_programs(draw):
 QUIET = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]  # to explain, hypothesis would trace our calls
 
 
+def test_the_command_line_prints_the_table_and_writes_a_page(tmp_path, capsys):
+    for name, text in programs.EXAMPLES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "<script>alert(1)<script>.py").write_text("import os")
+    programs.main([str(tmp_path), str(tmp_path / "results.html")])
+    found = run_tournament(read_programs(tmp_path))
+    page = (tmp_path / "results.html").read_text()
+    assert capsys.readouterr().out == found.table() + "\n" and page == found.page()
+    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+    assert page.count("<td>") == 6 * 7 and page.count("<li>") == len(found.forfeits)
+    assert "FairBot" in page and f"<td>{found.scores['FairBot']:.2f}" in page
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b", "c"], ["no such folder"]])
+def test_the_command_line_says_what_it_needs(arguments):
+    with pytest.raises(SystemExit, match="FOLDER|folder"):
+        programs.main(arguments)
+
+
 def fuzz(count):
     @settings(max_examples=count, phases=QUIET)
     @given(fuzzed_programs(), fuzzed_programs(), st.sampled_from([1, 60, 500, 3000]))
