@@ -48,8 +48,9 @@ labs: $(READY)
 lab: $(READY) ## open JupyterLab on the labs
 	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-notebooks: $(READY) ## run all labs again and store their outputs
+notebooks: $(READY) ## run all labs again, store their outputs and write the page of claims
 	@$(BIN)/python .ci/execute.py notebooks/*.ipynb
+	@$(BIN)/python book/ledger.py
 
 figures: $(READY) ## draw the figures of the theory pages again
 	@$(BIN)/python book/figures.py
