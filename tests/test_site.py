@@ -236,6 +236,20 @@ def test_text_and_links_can_be_read(visit: Visit, theme: str) -> None:
     assert visit.page.evaluate(FAINT, 4.5) == []
 
 
+# What axe-core (tests/axe, with its licence) finds, short: its name and the first element.
+AXE = """async () => (await axe.run(document)).violations
+  .filter(found => ["serious", "critical"].includes(found.impact) || found.id == "heading-order")
+  .map(found => `${found.id}: ${found.nodes[0].html.slice(0, 200)}`)"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_assistive_technology_finds_its_way(visit: Visit, theme: str) -> None:
+    visit.page.add_style_tag(content="* { transition: none !important }")
+    visit.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    visit.page.add_script_tag(path=ROOT / "tests" / "axe" / "axe.min.js")
+    assert visit.page.evaluate(AXE) == []
+
+
 def test_figures_have_one_number_in_both_themes(visit: Visit) -> None:
     captions = []
     for theme in ("light", "dark"):

@@ -11,3 +11,16 @@ document.addEventListener("DOMContentLoaded", () => {
     pair.append(formula, marks[0])
   }
 })
+
+// Names that assistive technology reads aloud; the theme leaves some out, or gives others than those it shows.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const summary of document.querySelectorAll(".bd-sidenav summary")) {
+    const chapter = summary.closest("li").querySelector("a").textContent.trim()
+    summary.setAttribute("aria-label", `Below ${chapter}`)
+  }
+  for (const named of document.querySelectorAll(".search-button__button, .cell summary")) named.removeAttribute("aria-label")
+  for (const button of document.querySelectorAll(".theme-switch-button")) {
+    button.setAttribute("aria-label", "Colours: Light, Dark or System Settings")
+  }
+  for (const list of document.querySelectorAll(".citation-list")) list.removeAttribute("role")
+})
