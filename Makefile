@@ -21,7 +21,7 @@ labs notebooks: export TQDM_DISABLE = 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test lint unit labs lab notebooks figures bench test-long book-sphinx wheel links lock clean distclean
+.PHONY: help book pdf test lint unit labs lab notebooks figures bench test-long book-sphinx wheel links lock clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ book: $(READY) ## build the site into _build/html
 	@echo "The site: building it into _build/html, about 20 s the first time"
 	@$(BIN)/jupyter-book build . --path-output . -W -n --keep-going -q || { rm -rf _build/.doctrees; exit 1; }
 	@echo "Or serve it: $(BIN)/python -m http.server -d _build/html, then open http://localhost:8000"
+
+pdf: book ## print the site as one PDF into _build, with contents; needs Chromium, no TeX
+	@$(BIN)/python .ci/pdf.py
 
 test: book lint unit labs ## the whole check: package, labs against their stored outputs, site
 
