@@ -14,9 +14,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Playwright, Route, sync_playwright
+
+from coalmarl.games import TUGame
+from coalmarl.solutions import core_is_empty, nucleolus, shapley
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -340,3 +344,29 @@ def test_labs_open_on_binder_and_nowhere_else(html: Path) -> None:
         launch = [target for target in targets if "urlpath=" in target or "colab" in target]
         assert len(launch) == 1 and launch[0].startswith("https://mybinder.org/v2/")
         assert launch[0].endswith(f"urlpath=lab/tree/{docname}.ipynb")
+
+
+def test_the_triangle_computes_what_the_package_computes(fresh: Visit) -> None:
+    page = fresh.go(CHAPTER + ".html").page
+    pairs = np.random.default_rng(0).integers(0, 31, (300, 3)) / 2
+    asked = "pairs => pairs.map(pairs => ['shapley', 'nucleolus', 'coreIsEmpty'].map(name => explorables[name]({ total: 12, pairs })))"
+    for (v12, v13, v23), (fair, calm, empty) in zip(pairs, page.evaluate(asked, pairs.tolist()), strict=True):
+        v = TUGame([0, 0, 0, v12, 0, v13, v23, 12])
+        assert np.allclose(fair, shapley(v)) and np.allclose(calm, nucleolus(v), atol=1e-6) and empty == core_is_empty(v)
+
+
+def test_the_triangle_follows_the_keyboard(fresh: Visit) -> None:
+    page = fresh.go(CHAPTER + ".html").page
+    words, sliders, handle = (page.locator(f"figure.explorable {part}") for part in (".words", "input", ".mine"))
+    assert "not empty. Shapley value (disc): 5.5, 4 and 2.5. Nucleolus (diamond): 6.75, 3.75 and 1.5." in words.inner_text()
+    sliders.nth(2).focus()
+    for _ in range(18):
+        page.keyboard.press("ArrowRight")
+    v = TUGame([0, 0, 0, 9, 0, 6, 12, 12])
+    wanted = "Shapley value (disc): {:g}, {:g} and {:g}. Nucleolus (diamond): {:g}, {:g} and {:g}.".format(*shapley(v), *nucleolus(v))
+    assert "core is empty. " + wanted in words.inner_text()
+    handle.focus()
+    for _ in range(9):
+        page.keyboard.press("ArrowUp")
+    assert "Your split: 1.75, 1.75 and 8.5; {1, 2} and {2, 3} would rather leave." in words.inner_text()
+    assert handle.get_attribute("aria-valuetext") == "1.75, 1.75 and 8.5"
