@@ -4,6 +4,7 @@ VENV        ?= .venv
 PYTHON      ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 THREADS     ?= 1
+COHORT      ?= 0
 
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -21,7 +22,7 @@ labs notebooks: export TQDM_DISABLE = 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book pdf test lint unit labs lab notebooks figures bench test-long book-sphinx wheel links lock clean distclean
+.PHONY: help book pdf test lint unit labs lab notebooks figures assignments bench test-long book-sphinx wheel links lock clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,6 +58,9 @@ notebooks: $(READY) ## run all labs again, store their outputs and write the pag
 
 figures: $(READY) ## draw the figures of the theory pages again
 	@$(BIN)/python book/figures.py
+
+assignments: .venv-instructor/.ready ## make the assignments for a class: release, hidden tests seeded by COHORT=2027
+	@.venv-instructor/bin/python .ci/assignments.py _build/assignments $(COHORT)
 
 bench: $(READY) .venv-bench/.ready ## the speed of coalmarl beside its peers, as a table
 	@.venv-bench/bin/python -m benchmarks
@@ -102,6 +106,9 @@ $(READY): requirements.txt pyproject.toml .ci/setup
 
 .venv-sphinx/.ready: pyproject.toml .ci/setup
 	@bash .ci/setup .venv-sphinx --group sphinx
+
+.venv-instructor/.ready: requirements.txt requirements-instructor.txt pyproject.toml .ci/setup
+	@bash .ci/setup .venv-instructor torch -c requirements.txt -r requirements-instructor.txt -e .
 
 .venv-bench/.ready: requirements.txt pyproject.toml .ci/setup
 	@bash .ci/setup .venv-bench --group bench -c requirements.txt

@@ -14,12 +14,13 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from coalmarl import collectives
+from coalmarl import beliefs, collectives, evaluation
 from coalmarl.coalitions import bell_number, label
 from coalmarl.games import TUGame
-from coalmarl.plotting import core_triangle
+from coalmarl.plotting import COLOURS, MARKERS, core_triangle
 from coalmarl.programs import MODAL_AGENTS, PAYOFFS, THEY_COOPERATE, modal_tournament, modal_trace, provable, they_cooperate_with
 from coalmarl.solutions import nucleolus, shapley
 
@@ -283,9 +284,119 @@ def world_by_world(theme: Theme) -> Figure:
     return fig
 
 
+def when_to_ask(theme: Theme) -> Figure:
+    """What a trial of strangers is worth against staying alone, by how many later stages count."""
+    problem, joint = beliefs.TeamProblem(), beliefs.joint_prior([(0.5, 0.3, 0.2)] * 4)
+    mine, H = problem.own[0], np.geomspace(0.03, 40, 200)
+    fig, ax = plt.subplots()
+    ax.axhline(0, color=theme.line, linewidth=1.2)
+    for own, quality in enumerate(problem.qualities):
+        cases = problem.possible(np.array([[own, 0, 0, 0, 0]]))[0, 0]
+        worth = problem.shares[mine][:, None] * problem.chances[mine][:, cases]
+        safe = (worth[:3] @ joint).max()
+        up, down = np.maximum(worth[3:] - safe, 0) @ joint, np.maximum(safe - worth[3:], 0) @ joint
+        best = (up / down).argmax()
+        start = down[best] / up[best] - 1
+        ax.plot(H, (1 + H) * up[best] - down[best], color=theme.ink, linewidth=1.8)
+        ax.plot(start, 0, "o", color=theme.mark, markersize=7)
+        ax.annotate(f"quality {quality:.0f}\nfrom H = {start:.2f}", (start, 0), (-8, 8), textcoords="offset points", ha="right", color=theme.mark)
+    for h, name in ((1, "gain counted once"), (0.97 / 0.03, "γ / (1 − γ)")):
+        ax.axvline(h, color=theme.line, linewidth=1, linestyle="--", zorder=0)
+        ax.annotate(name, (h, -2.15), (-4, 0), textcoords="offset points", ha="right", va="bottom", color=theme.soft)
+    ax.set(xscale="log", xlim=(0.03, 40), ylim=(-2.2, 3), xticks=[0.1, 1, 10], xlabel="later stages that count, H")
+    ax.set_xticklabels(["0.1", "1", "10"])
+    ax.set_ylabel("best trial, less staying alone")
+    ax.set_title("Three agents, three patiences: a trial pays above the line")
+    return fig
+
+
+def belief_triangle(theme: Theme) -> Figure:
+    """What one agent believes about each of its four partners, through a hundred stages."""
+    problem, types, seen = beliefs.TeamProblem(), np.array([[2, 2, 1, 0, 2]]), []
+
+    def watched(outlook: beliefs.Outlook, rng: np.random.Generator) -> beliefs.Vector:
+        seen.append(beliefs.marginals(outlook.belief[0, 0], 3))
+        return beliefs.value_of_information(outlook)
+
+    beliefs.play_season(problem, types, problem.beliefs(types, (0.5, 0.3, 0.2)), watched, seed=0)
+    corners = np.array([[0, 0], [0.5, 0.75**0.5], [1, 0]])
+    fig, ax = plt.subplots()
+    ax.fill(*corners.T, facecolor="none", edgecolor=theme.line, linewidth=1)
+    for partner, path in enumerate(np.array(seen).transpose(1, 0, 2) @ corners, start=1):
+        colour, quality = COLOURS[partner], 2 * types[0, partner]
+        told = "" if np.ptp(path, axis=0).max() > 1e-9 else ": never asked"
+        ax.plot(*path.T, color=colour, linewidth=1.4, marker=MARKERS[partner], markersize=4, alpha=0.85)
+        ax.annotate(f"agent {partner + 1}, in truth {quality}{told}", (1.02, 0.72 - 0.1 * partner), color=colour, annotation_clip=False)
+        ax.plot(*path[-1], MARKERS[partner], color=colour, markersize=11 - partner, zorder=3)
+    ax.plot(*path[0], ".", color=theme.ink, markersize=4, zorder=4)
+    ax.annotate("prior", path[0], (2, -9), textcoords="offset points", ha="center", va="top", color=theme.ink)
+    for corner, name, shift in zip(corners, ("surely 0", "surely 2", "surely 4"), ((-6, -4), (0, 7), (6, -4)), strict=True):
+        side = ("right", "center", "left")[int(2 * corner[0])]
+        ax.annotate(name, corner, shift, textcoords="offset points", ha=side, color=theme.ink)
+    ax.set_aspect("equal")
+    ax.set(xlim=(-0.25, 1.6), ylim=(-0.08, 0.96))
+    ax.axis("off")
+    ax.set_title("Two partners found, one ruled out, one never asked")
+    return fig
+
+
+def thirty_strangers(theme: Theme) -> Figure:
+    """Cross-play of thirty agents in the lever game: self-play beside other-play, best of ten starts."""
+    page = "white" if theme.name == "light" else "#15171b"
+    shades = LinearSegmentedColormap.from_list("pay", [page, theme.mark])
+    fig, axes = plt.subplots(1, 2, figsize=(6, 3.5))
+    for ax, names, title in zip(axes, (evaluation.ALL_DIFFERENT, evaluation.ALIKE), ("self-play", "other-play"), strict=True):
+        policies = evaluation.best_of_restarts(names, agents=30, restarts=10, seed=4)
+        order = np.argsort(policies.argmax(axis=1), kind="stable")
+        matrix = evaluation.match_matrix(policies[order])
+        ax.imshow(matrix, cmap=shades, vmin=0, vmax=1, interpolation="none")
+        report = evaluation.summarise_cross_play(matrix)
+        ax.set_title(f"{title}: with itself {report.self_play:.2f},\nwith the others {report.cross_play:.2f}", fontsize=10)
+        ax.set(xlabel="partner", ylabel="agent" if ax is axes[0] else "", xticks=[0, 29], yticks=[0, 29])
+        ax.set_xticklabels(["1", "30"])
+        ax.set_yticklabels(["1", "30"])
+        ax.spines[["top", "right"]].set_visible(True)
+    return fig
+
+
+def other_play_valley(theme: Theme) -> Figure:
+    """What other-play pays for each probability of the tenth lever, with the two ends of learning."""
+    p = np.linspace(0, 1, 401)
+    edge = 10 / 91
+
+    def worth(q: np.ndarray | float) -> np.ndarray | float:
+        return 0.9 * q**2 + (1 - q) ** 2 / 9
+
+    fig, (wide, near) = plt.subplots(1, 2, width_ratios=(3, 2))
+    for ax in (wide, near):
+        left, right = p[p <= edge], p[p >= edge]
+        ax.plot(left, worth(left), color=theme.soft, linewidth=2.2)
+        ax.plot(right, worth(right), color=theme.mark, linewidth=2.2)
+        ax.plot(edge, worth(edge), "o", color=theme.ink, markersize=6, zorder=3)
+        ax.set_xlabel("probability of the tenth lever")
+    style = {"textcoords": "offset points", "va": "center"}
+    wide.plot([0, 1], [1 / 9, 0.9], "s", color=theme.ink, markersize=6, clip_on=False)
+    wide.annotate("31 % of random starts\nend here: 0.9", (1, 0.9), (-10, -4), ha="right", color=theme.mark, **style)
+    wide.annotate("all others\nend here: 1/9", (0, 1 / 9), (6, 30), color=theme.soft, **style)
+    wide.annotate("edge, 0.1099", (edge, worth(edge)), (8, -12), color=theme.ink, **style)
+    wide.set(xlim=(0, 1), ylim=(0, 1), ylabel="earned with a renamed copy")
+    wide.set_title("Two hills and a valley")
+    fine = np.linspace(0.07, 0.15, 200)
+    near.set(xlim=(0.08, 0.14), ylim=(0.0985, 0.1012), xticks=(0.08, 0.1, 0.12, 0.14))
+    near.plot(fine[fine <= edge], worth(fine[fine <= edge]), color=theme.soft, linewidth=2.2)
+    near.plot(fine[fine >= edge], worth(fine[fine >= edge]), color=theme.mark, linewidth=2.2)
+    near.plot(0.1, worth(0.1), "D", color=theme.ink, markersize=6, zorder=3)
+    near.annotate("uniform\nstart", (0.1, worth(0.1)), (6, 36), color=theme.ink, ha="center", **style)
+    near.annotate("edge", (edge, worth(edge)), (4, -10), color=theme.ink, **style)
+    near.set_title("The valley from close by")
+    return fig
+
+
 FIGURES = (
     *(intro_wall, rps_spiral, core_of_taxis, three_walls, one_table_of_tours, same_signal, six_good_nights),
     *(who_cooperates, world_by_world),
+    *(when_to_ask, belief_triangle),
+    *(thirty_strangers, other_play_valley),
 )
 
 

@@ -4,6 +4,12 @@ One run shows that something can happen.  So a result here is a list over seeds 
 interval, and what agents learned with each other is tried with partners they have not met.
 A `Claim` puts a measured number beside the bar it has to pass; the labs print claims as a
 table, and the page of all claims is read back from what the labs printed.
+
+Two small worlds show why strangers matter.  In the *lever game* two players are paid if they
+pull the same lever; nine levers pay 1 and are alike, the tenth pays 0.9.  In the *ultimatum*
+a proposer offers shares of 1 to a partner again and again and does not know what it asks for.
+
+Shapes: policies ``(agents, levers)``; offers are indices into `OFFERS`; everything is a batch.
 """
 
 import re
@@ -19,6 +25,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 Result = TypeVar("Result")
+Vector = NDArray[np.float64]
 
 VERDICTS = ("reproduced", "partly", "not at our scale", "corrected")
 
@@ -207,6 +214,72 @@ def cross_play(
         a, b = np.argwhere(~np.isfinite(matrix))[0]
         raise ValueError(f"expected finite payoffs, got {matrix[a, b]} where agent {a} meets {b}")
     return matrix
+
+
+class CrossPlay(NamedTuple):
+    """What agents earn with themselves, and with each other.
+
+    Attributes
+    ----------
+    self_play, cross_play : float
+        Mean payoff of an agent with its own copy, and of a pair of different agents.
+    interval : Interval
+        Where the mean over all pairs of such agents lies.
+    worst : float
+        What the worst pair of different agents earns.
+    """
+
+    self_play: float
+    cross_play: float
+    interval: Interval
+    worst: float
+
+
+def summarise_cross_play(matrix: ArrayLike, *, level: float = 0.95, seed: int | np.random.Generator = 0) -> CrossPlay:
+    """Reduce a table of every agent with every agent to what should be reported of it.
+
+    Parameters
+    ----------
+    matrix : array_like of float, shape (agents, agents)
+        As from `cross_play`: three or more agents, each trained on its own.
+    level : float
+        How often the interval shall hold the mean of the pairs.
+    seed : int or Generator
+        Draws the agents for the interval.
+
+    Returns
+    -------
+    CrossPlay
+
+    Raises
+    ------
+    ValueError
+        If the table is not square, has fewer than three rows, a payoff is not finite, or the
+        level is not in (0, 1).
+
+    Notes
+    -----
+    Thirty agents make 870 ordered pairs, but only thirty things were trained: an agent that
+    failed spoils a row and a column.  So not pairs but agents are drawn again and again, with
+    replacement, and an agent drawn twice does not meet itself.  The interval is the middle of
+    the means.  Below ten agents it is too short; where each training is a lottery, thirty agents
+    still give 85 % in place of 95; and it cannot know of failures that it has not seen.
+
+    Examples
+    --------
+    >>> report = summarise_cross_play([[1, 0, 0], [0, 1, 1], [0, 1, 1]])
+    >>> report.self_play, round(report.cross_play, 3), report.worst
+    (1.0, 0.333, 0.0)
+    """
+    x = np.asarray(matrix, dtype=np.float64)
+    n = len(x) if x.ndim else 0
+    if n < 3 or x.shape != (n, n) or not np.isfinite(x).all():
+        raise ValueError(f"expected finite payoffs of three or more agents with each other, got shape {x.shape}: {matrix!r:.60}")
+    others, copies = ~np.eye(n, dtype=bool), np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), 5_000)
+    pairs = n**2 - (copies**2).sum(axis=1)
+    earned = (copies @ (x * others) * copies).sum(axis=1)
+    ends = np.quantile(earned[pairs > 0] / pairs[pairs > 0], [_tail(level), 1 - _tail(level)])
+    return CrossPlay(float(x.trace()) / n, float(x[others].mean()), Interval(*ends.tolist()), float(x[others].min()))
 
 
 def _tail(level: float) -> float:
@@ -409,3 +482,459 @@ def _check_verdicts(claims: Sequence[Claim], verdicts: Mapping[str, str]) -> Non
             raise ValueError(
                 f"expected a verdict on {id} among {', '.join(VERDICTS)}, the first only if all bars are met, got {verdict!r}"
             )
+
+
+# --- the lever game ---------------------------------------------------------------------------------------------
+
+LEVERS = (1.0,) * 9 + (0.9,)
+ALL_DIFFERENT = tuple(range(10))  # self-play: every lever has a name
+ALIKE = (0,) * 9 + (1,)  # other-play: the nine equal levers might be named in any order
+
+
+def expected_match(policies: ArrayLike, names: ArrayLike, levers: ArrayLike = LEVERS) -> Vector:
+    """Return what a policy earns with a copy of itself that may name its levers differently.
+
+    Parameters
+    ----------
+    policies : array_like of float, shape (..., K)
+        Probability of each lever.
+    names : array_like of int, shape (K,)
+        Levers with the same number are alike: the copy may have swapped them.
+    levers : array_like of float, shape (K,)
+        What each lever pays.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Exact mean over all ways to swap levers that are alike.
+
+    Raises
+    ------
+    ValueError
+        If there is not one name and one pay per lever, a number is not finite, or levers of
+        one name pay differently.
+
+    Notes
+    -----
+    Among ``m`` levers that are alike the copy's mass spreads evenly, so a group with pay ``R``
+    and mass ``P`` earns ``R P**2 / m``.  With ten names for ten levers this is self-play; with
+    one name for the nine equal ones it is other-play.
+
+    References
+    ----------
+    hu2020otherplay
+
+    Examples
+    --------
+    >>> first, uniform = np.eye(10)[0], np.full(10, 0.1)
+    >>> expected_match(first, ALL_DIFFERENT).item(), round(expected_match(first, ALIKE).item(), 3)
+    (1.0, 0.111)
+    >>> round(expected_match(uniform, ALIKE).item(), 3), expected_match(np.eye(10)[9], ALIKE).item()
+    (0.099, 0.9)
+    """
+    p = np.asarray(policies, dtype=np.float64)
+    group, pay, size = _groups(p, names, levers)
+    return (pay * (p @ group) ** 2 / size).sum(axis=-1)
+
+
+def learn_levers(starts: ArrayLike, names: ArrayLike, *, levers: ArrayLike = LEVERS, steps: int = 400, rate: float = 3.0) -> Vector:
+    """Return the policies after exact policy-gradient ascent on `expected_match`.
+
+    Parameters
+    ----------
+    starts : array_like of float, shape (..., K)
+        Logits at first.
+    names : array_like of int, shape (K,)
+        Which levers are alike.
+    levers : array_like of float, shape (K,)
+        What each lever pays.
+    steps : int
+        Number of gradient steps.
+    rate : float
+        Length of a step.
+
+    Returns
+    -------
+    ndarray, shape (..., K)
+        Probability of each lever.
+
+    Notes
+    -----
+    The logit of a lever moves by its probability times what its slope is above the average one.
+
+    Examples
+    --------
+    >>> start = np.zeros(10)
+    >>> start[3] = 0.1
+    >>> learn_levers(start, ALL_DIFFERENT).argmax().item()
+    3
+    """
+    logits = np.array(starts, dtype=np.float64)
+    group, pay, size = _groups(logits, names, levers)
+    for _ in range(steps):
+        p = _softmax(logits)
+        slope = (2 * pay * (p @ group) / size) @ group.T
+        logits += rate * p * (slope - (p * slope).sum(axis=-1, keepdims=True))
+    return _softmax(logits)
+
+
+def best_of_restarts(names: ArrayLike, *, agents: int, restarts: int, seed: int | np.random.Generator, scale: float = 1.0) -> Vector:
+    """Return the policies of agents who each train from several starts and keep their best.
+
+    Parameters
+    ----------
+    names : array_like of int, shape (10,)
+        Which of the `LEVERS` are alike.
+    agents, restarts : int
+        How many agents, and starts each.
+    seed : int or Generator
+        Draws the starts.
+    scale : float
+        Standard deviation of the logits at first.
+
+    Returns
+    -------
+    ndarray, shape (agents, 10)
+
+    Raises
+    ------
+    ValueError
+        If there is no agent or no start.
+
+    Notes
+    -----
+    Each agent judges by its own objective.  To choose the start that does best with the other
+    agents would be to train on the test.
+
+    Examples
+    --------
+    >>> best_of_restarts(ALIKE, agents=3, restarts=10, seed=0).round(2)[:, 9].tolist()
+    [1.0, 1.0, 1.0]
+    """
+    if agents < 1 or restarts < 1:
+        raise ValueError(f"expected at least one agent and one start, got {agents} and {restarts}")
+    rng = np.random.default_rng(seed)
+    policies = learn_levers(scale * rng.standard_normal((agents, restarts, len(LEVERS))), names)
+    best = expected_match(policies, names).argmax(axis=1)
+    return policies[np.arange(agents), best]
+
+
+def match_matrix(policies: ArrayLike, levers: ArrayLike = LEVERS) -> Vector:
+    """Return what each pair of policies earns: `cross_play` in the lever game.
+
+    Parameters
+    ----------
+    policies : array_like of float, shape (agents, K)
+        Probability of each lever.
+    levers : array_like of float, shape (K,)
+        What each lever pays.
+
+    Returns
+    -------
+    ndarray, shape (agents, agents)
+
+    Examples
+    --------
+    >>> match_matrix(np.eye(10)[[0, 1, 1]]).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
+    """
+    p = np.asarray(policies, dtype=np.float64)
+    return (p * np.asarray(levers)) @ p.T
+
+
+def _groups(batch: Vector, names: ArrayLike, levers: ArrayLike) -> tuple[Vector, Vector, Vector]:
+    """Which lever is in which group (K, groups), and each group's pay and size."""
+    pay, name = np.asarray(levers, dtype=np.float64), np.asarray(names)
+    if name.ndim != 1 or pay.shape != name.shape or batch.shape[-1:] != name.shape:
+        raise ValueError(f"expected one name and one pay for each lever, got shapes {name.shape} and {pay.shape} for {batch.shape}")
+    if not np.isfinite(batch).all() or not np.isfinite(pay).all():
+        raise ValueError(f"expected finite numbers, got {batch.tolist()!r:.60} for levers that pay {pay.tolist()}")
+    group = (name[:, None] == np.unique(name)).astype(np.float64)
+    size = group.sum(axis=0)
+    mean = pay @ group / size
+    if not np.allclose(group @ mean, pay):
+        raise ValueError(f"expected levers that are alike to pay alike, got names {name.tolist()} and pay {pay.tolist()}")
+    return group, mean, size
+
+
+def _softmax(logits: Vector) -> Vector:
+    p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return p / p.sum(axis=-1, keepdims=True)
+
+
+# --- the ultimatum ----------------------------------------------------------------------------------------------
+
+Partner = str | float | None  # a name in PARTNERS, or what it asks for; None tosses a coin
+
+OFFERS = np.arange(1, 20) / 20
+PARTNERS: dict[str, float | None] = {**{f"asks {tau}": tau for tau in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}, "careless": None}
+FLOOR = 1e-12  # an answer that a partner would never give makes it a million million times less likely, not impossible
+
+# what a proposer may hold possible before it has seen anything, by weight
+BROAD: dict[float | None, float] = {**dict.fromkeys((np.arange(1, 41) / 50).tolist(), 1.0), None: 1.0}
+NARROW: dict[float | None, float] = {tau: 1.0 for tau in BROAD if tau is not None and tau < 0.3}  # nobody asks for more or is careless
+DOUBTFUL: dict[float | None, float] = {**dict.fromkeys(BROAD, 1e-12), **NARROW}  # the same, but nothing is quite impossible
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a proposer has seen of its partner: all that matters, since partners do not change.
+
+    Attributes
+    ----------
+    accepted, refused : ndarray, shape (runs, offers)
+        How often each offer was.
+    left : int
+        Rounds after this one.
+    """
+
+    accepted: Vector
+    refused: Vector
+    left: int
+
+
+Proposer = Callable[[Answers], Vector]  # a score for every offer, (runs, offers)
+
+
+def acceptance(partner: Partner) -> Vector:
+    """Return how probably a partner accepts each offer.
+
+    Parameters
+    ----------
+    partner : str, float or None
+        A name in `PARTNERS`, or what the partner asks for; None for one who tosses a coin.
+
+    Returns
+    -------
+    ndarray, shape (offers,)
+
+    Raises
+    ------
+    ValueError
+        If there is no partner of that name, or it asks for less than nothing or more than all.
+
+    Examples
+    --------
+    >>> acceptance("asks 0.3")[4:7].round(2).tolist()  # offers of .25, .30, .35
+    [0.08, 0.5, 0.92]
+    >>> acceptance("careless")[0].item()
+    0.5
+    """
+    asks = PARTNERS.get(partner, partner) if isinstance(partner, str) else partner
+    if asks is None:
+        return np.full(len(OFFERS), 0.5)
+    if isinstance(asks, str) or not 0 <= asks <= 1:
+        raise ValueError(f"expected a partner among {', '.join(PARTNERS)}, or what it asks for, from 0 to 1, got {partner!r}")
+    return 0.5 + 0.5 * np.tanh((OFFERS - asks) / 0.04)  # logistic((offer - asks) / .02)
+
+
+def best_response(partner: Partner) -> float:
+    """Return what the best fixed offer earns per round against a known partner.
+
+    Parameters
+    ----------
+    partner : str, float or None
+        As in `acceptance`.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> round(best_response("asks 0.1"), 2), best_response("careless")
+    (0.79, 0.475)
+    """
+    return float(((1 - OFFERS) * acceptance(partner)).max())
+
+
+def specialist(partner: Partner) -> Proposer:
+    """Return the proposer that plays as if everybody were this partner.
+
+    Parameters
+    ----------
+    partner : str, float or None
+        As in `acceptance`.
+
+    Returns
+    -------
+    callable
+        Takes `Answers`, returns a score for every offer, ``(runs, offers)``.
+
+    Examples
+    --------
+    >>> nothing = Answers(np.zeros((1, 19)), np.zeros((1, 19)), left=19)
+    >>> OFFERS[specialist("asks 0.3")(nothing).argmax()].item()
+    0.35
+    """
+    scores = (1 - OFFERS) * acceptance(partner)
+    return lambda seen: np.broadcast_to(scores, seen.accepted.shape)
+
+
+def equal_split(seen: Answers) -> Vector:
+    """Offer half, always.
+
+    Parameters
+    ----------
+    seen : Answers
+        Only its shape is used.
+
+    Returns
+    -------
+    ndarray, shape (runs, offers)
+
+    Examples
+    --------
+    >>> OFFERS[equal_split(Answers(np.zeros((1, 19)), np.zeros((1, 19)), 19)).argmax()].item()
+    0.5
+    """
+    return np.broadcast_to(-np.abs(OFFERS - 0.5), seen.accepted.shape)
+
+
+def upper_bounds(seen: Answers, *, width: float = 0.1) -> Vector:
+    """Score each offer by its mean so far and a bonus for being rarely tried.
+
+    Parameters
+    ----------
+    seen : Answers
+        What the partner did.
+    width : float
+        Weight of the bonus.
+
+    Returns
+    -------
+    ndarray, shape (runs, offers)
+        An offer never tried is valued at what it would earn if accepted.
+
+    Examples
+    --------
+    >>> nothing = Answers(np.zeros((1, 19)), np.zeros((1, 19)), left=19)
+    >>> OFFERS[upper_bounds(nothing).argmax()].item()
+    0.05
+    """
+    tried = seen.accepted + seen.refused
+    mean = (1 - OFFERS) * seen.accepted / np.maximum(tried, 1)
+    rounds = tried.sum(axis=-1, keepdims=True)
+    return np.where(tried > 0, mean + width * np.sqrt(np.log(rounds + 1) / np.maximum(tried, 1)), 1 - OFFERS)
+
+
+def believer(prior: Mapping[float | None, float], *, ahead: bool) -> Proposer:
+    """Return the proposer with a prior over partners, by Bayes' rule.
+
+    Parameters
+    ----------
+    prior : mapping of (float or None) to float
+        Weight of each partner it holds possible, as in `acceptance`; they need not sum to one.
+    ahead : bool
+        Whether it counts what the answer to an offer will be good for in the rounds left.
+
+    Returns
+    -------
+    callable
+        Takes `Answers`, returns a score for every offer, ``(runs, offers)``.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or infinite, or none is above 0.
+
+    Notes
+    -----
+    Partners do not change, so counts are all it needs.  A partner outside its prior is never
+    found, however long they play; a weight of a million millionth is enough to be.
+
+    Examples
+    --------
+    >>> nothing = Answers(np.zeros((1, 19)), np.zeros((1, 19)), left=19)
+    >>> [OFFERS[believer(BROAD, ahead=a)(nothing).argmax()].item() for a in (False, True)]
+    [0.5, 0.35]
+    """
+    weights = np.array(list(prior.values()), dtype=np.float64)
+    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(f"expected weights of at least 0, some above, got {weights.tolist()!r:.60}: a prior needs support")
+    with np.errstate(divide="ignore"):  # a weight of 0 stays 0, whatever is seen
+        log_prior = np.log(weights)
+    yes = np.array([acceptance(kind) for kind in prior])  # (T, offers)
+    log_yes, log_no = (np.log(np.maximum(p, FLOOR)) for p in (yes, 1 - yes))
+    pays_after_yes = (yes[:, :, None] * (yes * (1 - OFFERS))[:, None, :]).reshape(len(yes), -1)  # (T, offers now x offers later)
+
+    def scores(seen: Answers) -> Vector:
+        belief = _softmax(log_prior + seen.accepted @ log_yes.T + seen.refused @ log_no.T)
+        now = (belief @ yes) * (1 - OFFERS)
+        if not ahead or not seen.left:
+            return now
+        if_yes = (belief @ pays_after_yes).reshape(len(belief), len(OFFERS), -1)  # times the chance of a yes
+        if_no = now[:, None, :] - if_yes
+        return now + seen.left * (if_yes.max(axis=-1) + if_no.max(axis=-1))
+
+    return scores
+
+
+def play_ultimatum(proposer: Proposer, partner: Partner, *, runs: int, seed: int | np.random.Generator, rounds: int = 20) -> Vector:
+    """Return a proposer's share of what the best response to the partner earns.
+
+    Parameters
+    ----------
+    proposer : callable
+        Takes `Answers`, returns a score for every offer; the highest one is made.
+    partner : str, float or None
+        As in `acceptance`.
+    runs, rounds : int
+        How often they meet, and for how many rounds.
+    seed : int or Generator
+        Draws the answers; the same number gives every proposer the same luck.
+
+    Returns
+    -------
+    ndarray, shape (runs,)
+        Mean payoff per round, divided by `best_response`.
+
+    Raises
+    ------
+    ValueError
+        If there is no run or no round, or the proposer's scores are not finite or not one for
+        each run and offer.
+
+    Examples
+    --------
+    >>> play_ultimatum(equal_split, "asks 0.2", runs=3, seed=0).round(2).tolist()
+    [0.72, 0.72, 0.72]
+    """
+    if runs < 1 or rounds < 1:
+        raise ValueError(f"expected at least one run and one round, got {runs} and {rounds}")
+    rng, chance = np.random.default_rng(seed), acceptance(partner)
+    accepted, refused = np.zeros((2, runs, len(OFFERS)))
+    earned, row = np.zeros(runs), np.arange(runs)
+    for left in range(rounds - 1, -1, -1):
+        scores = np.asarray(proposer(Answers(accepted, refused, left)))
+        if scores.shape != accepted.shape or not np.isfinite(scores).all():
+            raise ValueError(f"expected finite scores of shape {accepted.shape}, got shape {scores.shape}: {scores!r:.60}")
+        offer = (scores >= scores.max(axis=-1, keepdims=True) - 1e-9).argmax(axis=-1)  # of equal ones the lowest
+        yes = rng.random(runs) < chance[offer]
+        accepted[row, offer] += yes
+        refused[row, offer] += ~yes
+        earned += yes * (1 - OFFERS[offer])
+    return earned / rounds / best_response(partner)
+
+
+def proposers() -> dict[str, Proposer]:
+    """Return the proposers that chapter 06 compares, by name.
+
+    Returns
+    -------
+    dict of str to callable
+
+    Examples
+    --------
+    >>> list(proposers())[5:9]
+    ['specialist 0.6', 'equal split', 'upper bounds', 'Bayes, broad, myopic']
+    """
+    return {
+        **{f"specialist {asks}": specialist(asks) for asks in PARTNERS.values() if asks is not None},
+        "equal split": equal_split,
+        "upper bounds": upper_bounds,
+        "Bayes, broad, myopic": believer(BROAD, ahead=False),
+        "Bayes, broad, look-ahead": believer(BROAD, ahead=True),
+        "Bayes, narrow": believer(NARROW, ahead=True),
+        "Bayes, narrow with doubt": believer(DOUBTFUL, ahead=True),
+    }

@@ -59,6 +59,7 @@ EXTRA = {  # what else lies at the top, and why it has to
     "LICENSE-text": "the text has a licence of its own",
     "binder": "Binder reads it here",
     "requirements.in": "the names behind the lock",
+    "requirements-instructor.txt": "nbgrader, for lecturers only, kept out of the lock",
 }
 
 LEAK = re.compile(  # groups keep the pattern from matching this very file
