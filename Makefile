@@ -66,7 +66,7 @@ bench: $(READY) .venv-bench/.ready ## the speed of coalmarl beside its peers, as
 	@.venv-bench/bin/python -m benchmarks
 	@$(BIN)/python -m benchmarks.worlds
 
-test-long: test ## what takes longer: other threads, a lesser processor, all mutants, long fuzzing, wheel
+test-long: test .venv-instructor/.ready ## what takes longer: other threads, a lesser processor, all mutants, long fuzzing, wheel
 	@echo "Labs with two threads"
 	@$(MAKE) --no-print-directory labs THREADS=2
 	@echo "Labs on a lesser processor"
