@@ -5,6 +5,7 @@ figure is written twice, for white and for near-black pages, as ``figures/NAME_l
 and ``figures/NAME_dark.svg``.  The same code writes the same bytes.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -392,11 +393,58 @@ def other_play_valley(theme: Theme) -> Figure:
     return fig
 
 
+def first_step(theme: Theme) -> Figure:
+    """The first step of three rules from a coin toss, by the closed form of chapter 09."""
+    w, gamma, benefit, cost = 6.0, 0.96, 2.0, 1.0
+    selfish = -cost / 4 * np.array([1, w, w, w, w])
+    lean = gamma * (1 + 4 * w**2) / 128 * np.array([0, 1, -1, 1, -1])
+    steps = {"naive": selfish, "LookAhead": selfish + cost**2 * lean, "LOLA": selfish + benefit**2 * lean}
+    states = "start", "CC", "CD", "DC", "DD"
+    fig, ax = plt.subplots()
+    for group, (name, step) in enumerate(steps.items()):
+        x = 6.5 * group + np.arange(5)
+        ax.bar(x, step, width=0.8, color=[theme.mark if d > 0 else theme.line for d in step])
+        for place, d, state in zip(x, step, states, strict=True):
+            up = d > 0
+            ax.text(place, d + (0.15 if up else -0.15), f"{d:+.2f}", ha="center", va="bottom" if up else "top", fontsize=7)
+            style = {"ha": "center", "va": "top" if up else "bottom", "color": theme.soft, "fontsize": 8}
+            ax.text(place, -0.15 if up else 0.15, state, **style)
+        ax.text(6.5 * group + 2, 4.1, name, ha="center", fontsize=11, color=theme.ink)
+    ax.axhline(0, color=theme.soft, linewidth=1)
+    ax.set(ylim=(-6.8, 4.6), xticks=[], ylabel="change of the logit of C")
+    ax.spines["bottom"].set_visible(False)
+    ax.set_title("Look-ahead leans towards tit for tat, shaping gets there")
+    return fig
+
+
+def shaping_rates(theme: Theme) -> Figure:
+    """Share of cooperating pairs over both rates, as stored, for two rules."""
+    path = OUT.parents[1] / "notebooks" / "artefacts" / "09_opponent_shaping" / "shaping_rates.json"
+    parts = list(json.loads(path.read_text(encoding="utf-8"))["results"].values())
+    alphas, etas = parts[0]["alphas"], parts[0]["etas"]
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6, 3.3))
+    for ax, name, shown, edge in zip(axes, ("lookahead", "lola"), ("LookAhead", "LOLA"), (1.379, 0.345), strict=True):
+        share = np.mean([part[f"{name} 1000"] for part in parts], axis=0)
+        mesh = ax.imshow(share, cmap="cividis", vmin=0, vmax=1, aspect="auto", origin="lower")
+        ax.axvline(4 * np.log10(edge / etas[0]), color="#e69f00", linestyle="--", linewidth=1.5)
+        ax.set_xticks(range(0, 13, 2), [f"{eta:.2g}" for eta in etas[::2]])
+        ax.set_yticks(range(5), [f"{alpha:.2g}" for alpha in alphas])
+        ax.set(xlabel="η, rate expected of the other")
+        ax.set_title(shown, fontsize=9.5, pad=4)
+    axes[0].set(ylabel="α, own rate")
+    bar = fig.colorbar(mesh, ax=axes, ticks=[0, 0.5, 1], pad=0.02)
+    bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
+    bar.outline.set_visible(False)
+    fig.suptitle("Shaping cooperates where the first step says; looking ahead needs more", x=0.02, ha="left", fontsize=11, color=theme.ink)
+    return fig
+
+
 FIGURES = (
     *(intro_wall, rps_spiral, core_of_taxis, three_walls, one_table_of_tours, same_signal, six_good_nights),
     *(who_cooperates, world_by_world),
     *(when_to_ask, belief_triangle),
     *(thirty_strangers, other_play_valley),
+    *(first_step, shaping_rates),
 )
 
 

@@ -36,9 +36,13 @@ ROWS = {
     "programs": ("interpreter", "numpy"),
     "envs": ("", "torch pettingzoo gymnasium"),
     "learners": ("envs", "torch"),
-    "negotiation": ("coalitions games envs learners", "torch numpy"),
+    "bargaining": ("envs learners", "torch"),
+    "allocation": ("bargaining envs learners", "torch scipy"),
+    "negotiation": ("allocation envs", "torch numpy scipy"),
+    "negotiators": ("allocation bargaining envs learners negotiation", "torch safetensors"),
     "tracking": ("solutions structures", "numpy"),
-    "credit": ("solutions collectives learners", "torch numpy"),
+    "teamwork": ("coalitions", "numpy"),
+    "credit": ("coalitions games solutions teamwork collectives envs learners", "torch numpy"),
     "shaping": ("envs", "torch"),
     "evaluation": ("", "numpy joblib"),
     "plotting": ("coalitions games solutions", "matplotlib numpy"),
@@ -46,7 +50,7 @@ ROWS = {
 ROWS["experiments"] = (" ".join(name for name in ROWS if name != "__init__") + " experiments", "numpy torch joblib tqdm axelrod")
 NUMPY_HALF = set(
     "coalitions games solutions estimation structures routing collectives beliefs interpreter programs "
-    "tracking evaluation plotting".split()
+    "tracking teamwork evaluation plotting".split()
 )
 HEAVY = ("scipy", "highspy", "torch", "pettingzoo", "matplotlib")
 
@@ -244,7 +248,8 @@ def test_functions_and_modules_are_short() -> None:
     assert statistics.median(lengths) <= 9, f"median body {statistics.median(lengths)} lines"
     per_module = {name: code_lines(tree, text[name]) for name, tree in modules().items()}
     assert max(per_module.values()) <= 450, per_module
-    assert sum(per_module.values()) <= 4500, per_module
+    taught = {name: lines for name, lines in per_module.items() if not name.startswith("experiments")}
+    assert sum(taught.values()) <= 6000, per_module  # some 300 lines for each chapter, and what they share
 
 
 def test_nine_of_ten_functions_take_at_most_five_arguments() -> None:

@@ -14,9 +14,18 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is first imported; sums depend on it
 
 from coalmarl import experiments  # noqa: E402
-from coalmarl.experiments import Experiment, Part, Run, blowup, collectives, open_source_games, partner_selection  # noqa: E402
+from coalmarl.experiments import (  # noqa: E402
+    Experiment,
+    Part,
+    Run,
+    blowup,
+    collectives,
+    open_source_games,
+    opponent_shaping,
+    partner_selection,
+)
 
-CHAPTERS = (blowup, collectives, partner_selection, open_source_games)
+CHAPTERS = (blowup, collectives, partner_selection, opponent_shaping, open_source_games)
 EXPERIMENTS = {name: experiment for chapter in CHAPTERS for name, experiment in chapter.EXPERIMENTS.items()}
 
 
