@@ -16,7 +16,7 @@ place.  Tolerances are relative to ``max(1, max |v|)`` or ``max(1, max |shares|)
 gain beyond it moves anybody, or ties would keep players moving for ever.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -504,6 +504,321 @@ def blocking_coalitions(
     return tuple(np.flatnonzero(better.all(axis=1))[1:].tolist())
 
 
+# --- stability that is claimed before anybody has tried to leave ----------------------------------
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Where players came to rest who moved one after the other.
+
+    Attributes
+    ----------
+    partition : tuple of int
+        One mask per place, in the order of the places, 0 where nobody is.
+    moves : int
+        How many moves it took.
+    settled : bool
+        Whether a whole round passed without a move, so that nobody wants to move any more.
+    """
+
+    partition: tuple[int, ...]
+    moves: int
+    settled: bool
+
+
+@dataclass(frozen=True)
+class StabilityCertificate:
+    """What players promise about their partition by what they believe, not by trying.
+
+    Gains are relative: in units of what the players get at their best places, on average.
+
+    Attributes
+    ----------
+    regret : float
+        The largest gain of a move that a player believes in; negative if every move would
+        lose, minus infinity if there is no other place.
+    margin : float
+        How far a believed gain may be from the true one.
+    """
+
+    regret: float
+    margin: float
+
+    @property
+    def bound(self) -> float:
+        """No player can gain more than this, if no believed gain is off by more than the margin."""
+        return max(0.0, self.regret + self.margin)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How many promises were good.
+
+    Attributes
+    ----------
+    total : int
+        Partitions looked at.
+    issued : int
+        Those that were certified: the promised bound is within the tolerance.
+    false : int
+        Those among the certified in which some player gains more than the tolerance.
+    covered : int
+        Those, certified or not, in which no player gains more than the bound.
+    """
+
+    total: int
+    issued: int
+    false: int
+    covered: int
+
+
+def moving_payoffs(shares: ArrayLike, partition: Iterable[Coalition]) -> NDArray[np.float64]:
+    """Return what each player would get at each place, the others staying.
+
+    Parameters
+    ----------
+    shares : array_like of float, shape (2**n, n) or (K, 2**n, n)
+        What each player gets in each coalition, the same everywhere or place by place.
+    partition : iterable of (int or iterable of int)
+        The coalitions, as masks or lists of players; one per place if there are places.
+
+    Returns
+    -------
+    ndarray, shape (places, n)
+        What a player gets now is in the row of its place.  With one table for all, the last
+        row is a new coalition of its own.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the table or the partition is none, or they do not belong together.
+
+    Examples
+    --------
+    >>> moving_payoffs(equal_split(TUGame([0, 2, 4, 8])), [[0], [1]]).tolist()
+    [[2.0, 4.0], [4.0, 4.0], [2.0, 4.0]]
+    """
+    table, places, _ = _places(shares, partition)
+    return _offers(table, places)[0]
+
+
+def four_cycle(
+    shares: ArrayLike, partition: Iterable[Coalition], first: tuple[int, int], second: tuple[int, int]
+) -> float:
+    """Return what two players gain together by moving away in turn and back in turn.
+
+    Parameters
+    ----------
+    shares : array_like of float, shape (K, 2**n, n)
+        What each player gets in each coalition, place by place.
+    partition : iterable of (int or iterable of int)
+        Where they start: one coalition per place.
+    first, second : tuple of int
+        Who moves, and to which place.  The first moves, the second moves, the first returns,
+        the second returns.
+
+    Returns
+    -------
+    float
+        The sum of the four gains of the player who moves.  Zero for all pairs and partitions
+        if and only if there is an exact potential.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the table or the partition is none, they do not belong together, or the two moves
+        are not those of two players to places.
+
+    References
+    ----------
+    monderer1996potential
+
+    Examples
+    --------
+    >>> worth = TUGame([0, 1, 3, 4])
+    >>> shares = np.stack([equal_split(worth)] * 2)
+    >>> four_cycle(shares, [[0, 1], []], (0, 1), (1, 1))
+    -4.0
+    """
+    table, places, _ = _places(shares, partition)
+    (i, k), (j, m) = first, second
+    n = table.shape[-1]
+    if not (0 <= i < n and 0 <= j < n and i != j and 0 <= k < len(places) and 0 <= m < len(places)):
+        raise ValueError(f"expected two of {n} players and two of {len(places)} places, got {first} and {second}")
+    back = [int(np.flatnonzero(places >> p & 1)[0]) for p in (i, j)]
+    total = 0.0
+    for player, place in ((i, k), (j, m), (i, back[0]), (j, back[1])):
+        here = int(np.flatnonzero(places >> player & 1)[0])
+        others = places & ~(1 << player)
+        total += float(table[place, others[place] | 1 << player, player] - table[here, places[here], player])
+        others[place] |= 1 << player
+        places = others
+    return total
+
+
+def settle(
+    payoffs: ArrayLike | Callable[[NDArray[np.int64], int], NDArray[np.float64]],
+    partition: Sequence[int],
+    *,
+    seed: int | np.random.Generator = 0,
+    tol: float = 1e-9,
+    rounds: int = 60,
+) -> Settlement:
+    """Let players move one after the other, each to its best place, until nobody wants to.
+
+    Parameters
+    ----------
+    payoffs : array_like of float, shape (K, 2**n, n), or callable
+        The shares at each place.  Or what players believe: a function of the coalitions at the
+        places and of a player who is in none of them, to that player's payoff at each place.
+    partition : sequence of int
+        One mask per place.
+    seed : int or numpy.random.Generator
+        Draws the order of the players in each round.
+    tol : float
+        Only a gain beyond it moves anybody; relative to ``max(1, max |shares|)`` if there is
+        a table.
+    rounds : int
+        After so many rounds, each player asked once in each, we stop.
+
+    Returns
+    -------
+    Settlement
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the table or the partition is none, or they do not belong together.
+
+    Notes
+    -----
+    With an exact potential, such as that of the Shapley split, every move raises it, so this
+    ends.  Players who all move at once can go round in circles even then.
+
+    Examples
+    --------
+    >>> weak_and_strong = TUGame([0, 1, 3, 3.4])
+    >>> settle(np.stack([shapley_split(weak_and_strong)] * 2), [3, 0]).settled
+    True
+    >>> settle(np.stack([equal_split(weak_and_strong)] * 2), [3, 0]).settled
+    False
+    """
+    if callable(payoffs):
+        ask, limit = payoffs, tol
+        places = np.array(partition, dtype=np.int64)
+        n = int(np.bitwise_or.reduce(places)).bit_length()
+        as_partition(partition, n)
+    else:
+        if np.ndim(payoffs) != 3:
+            raise ValueError("expected a table of shares per place; np.stack([table] * n) has room for everybody alone")
+        table, places, scale = _places(payoffs, partition)
+        ask, limit, n = _ask_table(table), tol * scale, table.shape[-1]
+    rng, moves = np.random.default_rng(seed), 0
+    for _ in range(rounds):
+        before = moves
+        for i in rng.permutation(n).tolist():
+            others = places & ~(1 << i)
+            offers = ask(others, i)
+            home, best = int((places ^ others).argmax()), int(offers.argmax())
+            if offers[best] > offers[home] + limit:
+                others[best] |= 1 << i
+                places, moves = others, moves + 1
+        if moves == before:
+            return Settlement(tuple(places.tolist()), moves, True)
+    return Settlement(tuple(places.tolist()), moves, False)
+
+
+def certify(payoffs: ArrayLike, partition: Iterable[Coalition], *, margin: float = 0.0) -> StabilityCertificate:
+    """Certify how stable a partition is, from what the players believe.
+
+    Parameters
+    ----------
+    payoffs : array_like of float, shape (places, n)
+        What each player believes to get at each place, the others staying, such as the
+        `moving_payoffs` of a learned table.  Column ``i`` is player ``i``'s own belief.
+    partition : iterable of (int or iterable of int)
+        The coalitions, one per row of ``payoffs``.  If there is one row more, it stands for a
+        new coalition of its own.
+    margin : float
+        How far a believed gain may be from the true one, relative as the gains are.
+
+    Returns
+    -------
+    StabilityCertificate
+
+    Raises
+    ------
+    TypeError, ValueError
+        If payoffs and partition do not belong together, or a payoff is not finite, or the
+        margin is negative.
+
+    Notes
+    -----
+    The unit is the mean over the players of the largest absolute payoff each sees.  If every
+    believed gain is within the margin of the true one, so is their largest: the true regret is
+    at most ``regret + margin``.  With the true payoffs, ``regret`` is the truth.
+
+    Examples
+    --------
+    >>> certify([[3.0, 1.0], [2.0, 4.0]], [[0], [1]]).regret  # each would lose by moving
+    -0.2857142857142857
+    >>> certify([[3.0, 4.0], [5.0, 3.0]], [[0, 1], []], margin=0.25).bound == 2 / 4.5 + 0.25
+    True
+    """
+    table = np.asarray(payoffs, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] < 1 or not np.isfinite(table).all():
+        raise ValueError(f"expected finite payoffs of shape (places, n), got {payoffs!r:.60} of shape {table.shape}")
+    if not 0 <= margin < np.inf:
+        raise ValueError(f"expected a margin of 0 or more, got {margin}")
+    n = table.shape[1]
+    inside = membership(np.array(as_partition(partition, n)), n)
+    if not 0 <= len(table) - len(inside) <= 1:
+        raise ValueError(f"expected a row of payoffs per coalition, got {len(table)} rows for {len(inside)} coalitions")
+    now = table[inside.argmax(axis=0), np.arange(n)]
+    if len(table) > len(inside):  # to be alone is no move for who is alone
+        alone = inside[inside.sum(axis=1) == 1].any(axis=0)
+        inside = np.vstack([inside, alone])
+    unit = float(np.abs(table).max(axis=0).mean())
+    gains = (table - now) / (unit if unit > 0 else 1.0)
+    return StabilityCertificate(float(gains.max(where=~inside, initial=-np.inf)), float(margin))
+
+
+def audit(
+    certificates: Sequence[StabilityCertificate], regrets: ArrayLike, *, tol: float = 0.05
+) -> Audit:
+    """Hold certificates against the truth.
+
+    Parameters
+    ----------
+    certificates : sequence of StabilityCertificate
+        What was promised, one per partition.
+    regrets : array_like of float, shape (m,)
+        The largest true gain of a move, one per partition: what `certify` finds in the true
+        payoffs.  It asks every player about every place.
+    tol : float
+        Gains up to this count as none: a partition is certified if its bound is within it.
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    ValueError
+        If there is not one regret per certificate, or one is not a number.
+
+    Examples
+    --------
+    >>> sure, unsure = StabilityCertificate(-0.2, 0.1), StabilityCertificate(-0.02, 0.1)
+    >>> audit([sure, unsure], [0.3, 0.04])
+    Audit(total=2, issued=1, false=1, covered=1)
+    """
+    bound, true = np.array([c.bound for c in certificates]), np.asarray(regrets, dtype=np.float64)
+    if true.shape != bound.shape or np.isnan(true).any():
+        raise ValueError(f"expected a true regret per certificate, got {true.shape} for {len(bound)} certificates")
+    issued = bound <= tol
+    return Audit(len(bound), int(issued.sum()), int((issued & (true > tol)).sum()), int((true <= bound).sum()))
+
 def _with_last_player(S: int) -> NDArray[np.int64]:
     """Every coalition inside S that holds the last player of S."""
     last = 1 << S.bit_length() - 1
@@ -603,3 +918,13 @@ def _offers(
     offers = table[np.arange(len(places))[:, None], joined, players]
     home = membership(places, len(players)).argmax(axis=0)
     return offers, offers[home, players]
+
+
+def _ask_table(table: NDArray[np.float64]) -> Callable[[NDArray[np.int64], int], NDArray[np.float64]]:
+    """What a player would get at each place, read from a table of shares."""
+    everywhere = np.arange(len(table))
+
+    def ask(others: NDArray[np.int64], i: int) -> NDArray[np.float64]:
+        return table[everywhere, others | 1 << i, i]
+
+    return ask
