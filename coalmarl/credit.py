@@ -33,6 +33,13 @@ from coalmarl.teamwork import Numbers, Task, Vector, without_others
 Credit = Callable[[ArrayLike], Vector]
 Payments = Callable[[Tensor, Tensor, Tensor], Tensor]  # states (B,), joint actions (B,), rewards (B,) to (B, n)
 
+# A game on which the nucleolus operator cycles at gamma .95: by state and coalition, what it gets
+# and which state follows.
+CYCLE_REWARDS = np.array(
+    [[0, 0.7, 0.2, 0.9, 0.7, 1.7, 0.9, 2.0], [0, 0.6, 0.7, 1.3, 0.4, 1.3, 1.1, 2.0], [0, 0.4, 0.5, 1.7, 0.8, 1.2, 1.3, 2.5]]
+)
+CYCLE_SUCCESSORS = np.array([[0, 2, 1, 0, 1, 1, 0, 2], [0, 2, 1, 2, 0, 0, 2, 1], [2, 1, 1, 1, 1, 2, 1, 0]])
+
 _LARGEST = 4  # players up to which the nucleolus is a walk down a table
 
 
@@ -662,6 +669,37 @@ def nucleolus_offsets(q: ArrayLike, worths: ArrayLike) -> Vector:
     games = np.broadcast_to(v, (*held.shape[:-1], v.shape[-1])).copy()
     games[..., -1] = held.sum(axis=-1)
     return np.swapaxes(nucleolus_credit(games) - held, -1, -2)
+
+
+def worst_excess(worths: ArrayLike, x: ArrayLike) -> Vector:
+    """Return how much the unhappiest coalition could gain by leaving a division.
+
+    Parameters
+    ----------
+    worths : array_like of float, shape (..., 2**n)
+        Games of two players or more.
+    x : array_like of float, shape (..., n)
+        Divisions.  What they lack of ``v(N)``, or hand out too much, is shared equally first.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        Largest excess of a proper non-empty coalition.
+
+    Raises
+    ------
+    ValueError
+        If these are not games with finite worths.
+
+    Examples
+    --------
+    >>> float(worst_excess([0, 0, 0, 1, 0, 1, 0, 1], [0.5, 0.25, 0.25]))
+    0.25
+    """
+    (v, n), paid = _games(worths), np.asarray(x, dtype=np.float64)
+    whole = paid + (v[..., -1] - paid.sum(axis=-1))[..., None] / n
+    inside = membership(range(1, (1 << n) - 1), n)
+    return np.asarray((v[..., 1:-1] - whole @ inside.T).max(axis=-1))
 
 
 def worst_excess_play(worths: ArrayLike, *, steps: int = 4000, rate: float = 0.01) -> Vector:

@@ -14,10 +14,8 @@ its own pay in the naming protocol.
 what does not fit before it changes anything.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -718,10 +716,6 @@ def save_weights(path: str | Path, network: nn.Module, about: dict[str, str]) ->
     about : dict of str to str
         How it was made; kept in the file.
 
-    Notes
-    -----
-    The format: the length of a header in eight bytes, the header as JSON, the numbers.
-
     Examples
     --------
     >>> import tempfile
@@ -731,15 +725,10 @@ def save_weights(path: str | Path, network: nn.Module, about: dict[str, str]) ->
     ...     load_weights(f"{folder}/line.safetensors", line)
     {'seed': '0'}
     """
-    header: dict[str, Any] = {"__metadata__": about}
-    data = b""
-    for name, tensor in network.state_dict().items():
-        raw = tensor.detach().cpu().half().contiguous().numpy().astype("<f2").tobytes()
-        header[name] = {"dtype": "F16", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header, sort_keys=True).encode()
-    text += b" " * (-len(text) % 8)
-    Path(path).write_bytes(len(text).to_bytes(8, "little") + text + data)
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().half().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, path, metadata=about)
 
 
 def load_weights(path: str | Path, network: nn.Module) -> dict[str, str]:
@@ -768,32 +757,23 @@ def load_weights(path: str | Path, network: nn.Module) -> dict[str, str]:
     ...
     ValueError: expected weights in nowhere.safetensors, got no such file
     """
+    from safetensors import SafetensorError, safe_open
+
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"expected weights in {path}, got no such file")
     try:
-        about, tensors = _parse(path.read_bytes())
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        with safe_open(path, framework="pt") as file:
+            about, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
         raise ValueError(f"expected a safetensors file of half-precision numbers in {path}, got one that is damaged: {error}") from error
+    odd = [name for name, tensor in tensors.items() if tensor.dtype != torch.float16 or not tensor.isfinite().all()]
+    if odd:
+        raise ValueError(f"expected finite numbers of half precision in {path}, got others in {odd[0]}; the file is damaged")
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if wanted != got:
         odd = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
         raise ValueError(f"expected weights for this network, got others in {path}: {odd[0]} is {got.get(odd[0])}, not {wanted.get(odd[0])}")
-    network.load_state_dict(tensors)
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return about
-
-
-def _parse(data: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    numbers = bytearray(data[8 + length :])
-    about, tensors = header.pop("__metadata__", {}), {}
-    for name, entry in header.items():
-        first, last = entry["data_offsets"]
-        if entry["dtype"] != "F16" or not 0 <= first <= last <= len(numbers):
-            raise ValueError(f"{name} has no place in it")
-        tensors[name] = torch.frombuffer(numbers[first:last], dtype=torch.float16).view(entry["shape"]).float()
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise ValueError("some numbers are not finite")
-    return about, tensors

@@ -42,7 +42,8 @@ class Task:
     Raises
     ------
     ValueError
-        If the tables do not fit together, are not finite, or idleness earns something.
+        If the tables do not fit together, are not finite, are no probabilities, or idleness
+        earns something.
     """
 
     agents: int
@@ -59,6 +60,8 @@ class Task:
             table = getattr(self, name)
             if table.shape != shape or not np.isfinite(table).all():
                 raise ValueError(f"expected {name} as finite numbers of shape {shape}, got shape {table.shape}")
+        if (self.transitions < 0).any() or (np.abs(self.transitions.sum(axis=-1) - 1) > 1e-9).any():
+            raise ValueError("expected transitions as probabilities that sum to 1 over the next states")
         if (self.rewards[:, 0] != 0).any():
             raise ValueError(f"expected a team that stays idle to earn 0, got {self.rewards[:, 0].tolist()}")
 
@@ -114,6 +117,32 @@ def without_others(n: int, A: int) -> Numbers:
     """
     acts = joint_actions(n, A)[:, None] * membership(range(1 << n), n)
     return acts @ A ** np.arange(n)
+
+
+def own_moves(task: Task, table: Vector, i: int) -> Vector:
+    """Lay a table over joint actions out by one agent's own action.
+
+    Parameters
+    ----------
+    task : Task
+    table : ndarray, shape (..., A**n)
+        Such as the rewards, or what the agent is paid.
+    i : int
+        The agent.
+
+    Returns
+    -------
+    ndarray, shape (..., A, A**(n-1))
+        Own action, then what the others do: for `coalmarl.collectives.factoredness`.
+
+    Examples
+    --------
+    >>> own_moves(specialist(2, 0.2), np.arange(9), 1).tolist()
+    [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    """
+    n, A, front = task.agents, task.actions, table.shape[:-1]
+    apart = table.reshape(*front, *[A] * n)  # the last axis is agent 0's
+    return np.moveaxis(apart, len(front) + n - 1 - i, len(front)).reshape(*front, A, -1)
 
 
 def specialist(n: int = 4, small: float = 0.15, *, noise: float = 0.1) -> Task:

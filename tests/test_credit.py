@@ -16,13 +16,6 @@ from coalmarl.learners import QSettings
 CREDITS = [credit.team_credit, credit.difference_credit, credit.shapley_credit, credit.nucleolus_credit]
 EFFICIENT = [credit.shapley_credit, credit.nucleolus_credit]
 
-# Three states, three agents, a successor for every coalition: the operator cycles at gamma .95.
-CYCLE_REWARDS = np.array(
-    [[0, 0.7, 0.2, 0.9, 0.7, 1.7, 0.9, 2.0], [0, 0.6, 0.7, 1.3, 0.4, 1.3, 1.1, 2.0], [0, 0.4, 0.5, 1.7, 0.8, 1.2, 1.3, 2.5]]
-)
-CYCLE_SUCCESSORS = np.array([[0, 2, 1, 0, 1, 1, 0, 2], [0, 2, 1, 2, 0, 0, 2, 1], [2, 1, 1, 1, 1, 2, 1, 0]])
-
-
 def random_games(n, count, seed=0):
     """Half of them with few different worths, so that many excesses tie."""
     rng = np.random.default_rng(seed)
@@ -184,6 +177,15 @@ def test_subtasks_by_hand():
     np.testing.assert_allclose(task.transitions.sum(axis=-1), 1)
 
 
+@pytest.mark.parametrize("i", [0, 1, 3])
+def test_own_moves_change_one_agent_only(i):
+    task, acts = teamwork.subtasks(4.0), teamwork.joint_actions(4, 3)
+    own = teamwork.own_moves(task, np.tile(acts[:, i], (2, 1)), i)
+    assert own.shape == (2, 3, 27) and (own == np.arange(3)[:, None]).all()
+    others = teamwork.own_moves(task, np.arange(81) - acts[:, i] * 3**i, i)
+    assert (others == np.arange(81)[acts[:, i] == 0]).all()
+
+
 def test_equal_split_hands_out_the_reward_where_somebody_came():
     for task in (teamwork.specialist(4), teamwork.hunt(3, penalty=0.3), teamwork.subtasks(4.0)):
         np.testing.assert_allclose(task.split.sum(axis=-1), task.rewards, atol=1e-12)
@@ -208,6 +210,8 @@ def test_tasks_refuse_tables_that_do_not_fit():
         teamwork.Task(2, 3, good.rewards, np.ones((1, 9)), good.split)
     with pytest.raises(ValueError, match="rewards as finite"):
         teamwork.Task(2, 3, good.rewards * math.nan, good.transitions, good.split)
+    with pytest.raises(ValueError, match="probabilities"):
+        teamwork.Task(2, 3, good.rewards, good.transitions / 2, good.split)
     with pytest.raises(ValueError, match="stays idle"):
         teamwork.Task(2, 3, good.rewards + 1, good.transitions, good.split)
     with pytest.raises(ValueError, match="gamma"):
@@ -328,6 +332,16 @@ def test_offsets_sum_to_nothing_and_make_the_values_the_nucleolus():
             np.testing.assert_allclose(held[run, :, z] + offsets[run, :, z], solutions.prenucleolus(game), atol=1e-9)
 
 
+def test_worst_excess_is_the_largest_after_an_equal_correction():
+    games = random_games(4, 30)
+    x = np.random.default_rng(1).normal(size=(30, 4))
+    for game, paid, found in zip(games, x, credit.worst_excess(games, x)):
+        whole = paid + (game[-1] - paid.sum()) / 4
+        assert found == pytest.approx(solutions.excess(TUGame(game), whole)[1:-1].max())
+    least = [solutions.least_core(TUGame(game)).epsilon for game in games]
+    np.testing.assert_allclose(credit.worst_excess(games, credit.nucleolus_credit(games)), least, atol=1e-9)
+
+
 def test_offsets_refuse_bad_values():
     with pytest.raises(ValueError, match="finite values of shape"):
         credit.nucleolus_offsets(np.full((4, 3, 2), math.nan), np.zeros((3, 16)))
@@ -359,7 +373,7 @@ def iterate(steps, step=1.0, gamma=0.95):
     """Largest change of each of the last two iterations, and change over both."""
     history = [np.zeros((3, 3))]
     for _ in range(steps):
-        there = credit.credit_backup(CYCLE_REWARDS, CYCLE_SUCCESSORS, history[-1], gamma)
+        there = credit.credit_backup(credit.CYCLE_REWARDS, credit.CYCLE_SUCCESSORS, history[-1], gamma)
         history = [*history[-2:], (1 - step) * history[-1] + step * there]
     return np.abs(history[-1] - history[-2]).max(), np.abs(history[-1] - history[-3]).max()
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import coalmarl.experiments.social_preferences as long_runs
 import env_checks
 from coalmarl.envs import RUSP_IPD, ParallelAdapter, RepeatedMatrixGame, as_generator
 from coalmarl.learners import player, ppo, rollout
@@ -463,6 +464,58 @@ def test_a_batch_is_a_hundred_times_faster_than_a_loop():
         if not world.agents:
             seen, _ = world.reset()
     assert batch > 100 * 160 / (process_time() - begun)
+
+
+# --- the measures of the long runs -------------------------------------------------------------------------------
+
+
+def test_pairs_are_measured_right():
+    tft = recall_one(STRATEGIES["TFT"])
+    assert long_runs._short_test(tft, 0) == [1.0, pytest.approx(1 / 16, abs=1e-3), 1.0, 0.0]
+    found = long_runs._long_test(tft, 0)
+    assert found["partners"]["AllD"] == [pytest.approx(-2 / 16, abs=1e-3), pytest.approx(4 / 16, abs=1e-3), pytest.approx(1 / 16, abs=1e-3)]
+    assert found["partners"]["itself"] == [2.0, 2.0] and found["policy"] == [1.0, 1.0, 0.0, 1.0, 0.0]
+
+
+def test_records_are_measured_right():
+    """Who helps those that last helped anybody tells records apart at once; who answers does so only later."""
+    by_record, by_answer = (lambda seen, _: (1 - seen[..., 8]).long()), answer()
+    for play, first_with_d in ((by_record, 0.0), (by_answer, 1.0)):
+        _, with_c, later_c, paid_c, with_d, later_d, paid_d = long_runs._record_test(play, 0)
+        assert (with_d, later_d) == (first_with_d, 0.0) and paid_d >= 0
+        assert play is by_record or (with_c, later_c, paid_c) == (1.0, 1.0, 2.0)
+    assert long_runs._mixes(by_answer, 0)["3 TFT"] == [2.0, 2.0]
+
+
+def test_teams_are_measured_right():
+    """Agents 1 and 2 choose each other, 3 and 4 also, 5 chooses 1 in vain."""
+    moves = torch.tensor([1, 4, 1, 4, 1])
+    found = long_runs._team_test(lambda seen, _: moves.expand(seen.shape[:2]).clone(), 0)
+    assert found["in_pairs"] == [4.0] * 16 and found["survival"] == 1 and found["sat_out"] == 0
+    assert found["buddies"] == 0.8 and found["paid"] == [-1.0, 2.0, 2.0, 2.0, 3.0]
+
+
+def test_who_has_fixed_preferences_believes_them():
+    env, g = WithPreferences(3), as_generator(23)
+    looked = []
+
+    class Looks(torch.nn.Module):
+        def forward(self, seen):
+            looked.append(seen)
+            return torch.zeros(*seen.shape[:-1], 2)
+
+    seen = env.observe(env.start(g))
+    long_runs._believing(Looks(), prosocial(0.25))(seen, g)
+    assert torch.equal(looked[0][..., :8], seen[..., :8]) and looked[0][2, 1, 8:].tolist() == [1, 0, 0.25, 0, 1, 0]
+
+
+@pytest.mark.long
+def test_the_library_of_strategies_plays_by_our_payoffs():
+    axelrod = pytest.importorskip("axelrod")
+    tft, all_d = recall_one(STRATEGIES["TFT"]), recall_one(STRATEGIES["AllD"])
+    paid = long_runs._against(axelrod.TitForTat, [tft, all_d], 0)
+    assert paid.shape == (2, 4, 2)
+    assert paid[0].tolist() == [[2.0, 2.0]] * 4 and paid[1].tolist() == [[pytest.approx(0.1), pytest.approx(-0.05)]] * 4
 
 
 # --- what is refused --------------------------------------------------------------------------------------------

@@ -17,10 +17,10 @@ from coalmarl.teamwork import Numbers, Task, Vector
 
 CREDITS = {"team": credit.team_credit, "difference": credit.difference_credit, "Shapley": credit.shapley_credit, "nucleolus": credit.nucleolus_credit}
 METHODS = ("team", "VDN", "COMA", "equal split", "Shapley", "nucleolus", "difference")
-RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of a table; beyond 1 a learner overshoots what it is paid
+RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of a table; beyond 1 a learner overshoots
 EPSILONS = (0.03, 0.1, 0.3, 1.0)  # first share of random actions; the last is .05, or the first if that is less
 ACTOR_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)  # COMA has one more setting
-LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # of a network
+LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of a network
 
 
 # --- one step: the specialist, and the hunts in which all are alike ---------------------------------------------
@@ -28,21 +28,27 @@ LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # of a network
 
 def _specialist(seed: int, run: Run) -> Part:
     """Which credit gets one specialist and three others to share out the work, each tuned alike?"""
-    methods = (*METHODS, *(f"{name}, learned worths" for name in ("Shapley", "nucleolus", "difference")))
-    return {f"small {small:g}": _compared(teamwork.specialist(4, small), methods, seed) for small in (0.15, 0.05)}
+    found: Part = {}
+    for small in (0.15, 0.05):
+        task, rates, epsilons = teamwork.specialist(4, small), (0.001, *RATES), (0.01, *EPSILONS)
+        results = found[f"small {small:g}"] = _compared(task, list(product(rates, epsilons)), seed)
+        for method in ("Shapley", "nucleolus", "difference"):  # without a simulator, at the same setting
+            share, _ = _shares(task, f"{method}, learned worths", [results[method]["setting"]] * 60, 2 * seed + 1)
+            results[f"{method}, learned worths"] = {"share": share.round(5).tolist()}
+    return found
 
 
 def _hunts(seed: int, run: Run) -> Part:
     """Where all hunters are alike, which credit gets them to spread over the prey, each tuned alike?"""
     kinds: dict[str, dict[str, Any]] = {"two or more": {}, "exactly two": {"exactly": True}, "two or more, penalty": {"penalty": 0.3}}
-    return {name: _compared(teamwork.hunt(4, **kind), METHODS, seed) for name, kind in kinds.items()}
+    return {name: _compared(teamwork.hunt(4, **kind), list(product(RATES, EPSILONS)), seed) for name, kind in kinds.items()}
 
 
-def _compared(task: Task, methods: tuple[str, ...], seed: int) -> Part:
+def _compared(task: Task, settings: list[tuple[float, ...]], seed: int) -> Part:
     """For each method: every setting at 20 runs, the setting it leads to, and 60 fresh runs with that one."""
     found: Part = {"optimum": float(task.rewards.max())}
-    for method in methods:
-        tried = list(product(RATES, EPSILONS, ACTOR_RATES) if method == "COMA" else product(RATES, EPSILONS))
+    for method in METHODS:
+        tried = [(*setting, rate) for setting in settings for rate in ACTOR_RATES] if method == "COMA" else settings
         shares, _ = _shares(task, method, [setting for setting in tried for _ in range(20)], 2 * seed)
         grid = dict(zip(tried, shares.reshape(-1, 20).mean(axis=1)))
         best = _middle(grid)
@@ -111,7 +117,7 @@ def _shared_out(seed: int, run: Run) -> Part:
         task = teamwork.subtasks(penalty)
         best = teamwork.coalition_values(task, 0.9)[:, -1].mean()
         for method in METHODS:
-            tried = list(product(RATES[1:], ACTOR_RATES[1:4] if method == "COMA" else (0.0,)))
+            tried = list(product(RATES, (1e-3, *ACTOR_RATES[:3])) if method == "COMA" else product(RATES[1:], (0.0,)))
             values, _ = _long_run(task, method, [setting for setting in tried for _ in range(16)], 2 * seed)
             grid = dict(zip(tried, values.reshape(-1, 16).mean(axis=1) / best))
             setting = _middle(grid)
@@ -131,16 +137,9 @@ def _long_run(task: Task, method: str, setting: Sequence[Sequence[float]], seed:
 
 def _measures(task: Task, table: Vector) -> Part:
     """Factoredness and learnability, mean over the agents; the states are situations."""
-    A, n = task.actions, task.agents
-    moves = [_own_moves(table[..., i], i, n, A) for i in range(n)]
-    world = [_own_moves(task.rewards, i, n, A) for i in range(n)]
-    agree = [factoredness(own, whole, tol=1e-9) for own, whole in zip(moves, world)]
-    return {"factoredness": float(np.mean(agree)), "learnability": float(np.mean([learnability(own) for own in moves]))}
-
-
-def _own_moves(table: Vector, i: int, n: int, A: int) -> Vector:
-    """A table over joint actions, (Z, A**n), as (Z, own action, others' actions)."""
-    return np.moveaxis(table.reshape(-1, *[A] * n), n - i, 1).reshape(len(table), A, -1)
+    moves = [(teamwork.own_moves(task, table[..., i], i), teamwork.own_moves(task, task.rewards, i)) for i in range(task.agents)]
+    agree = [factoredness(own, whole, tol=1e-9) for own, whole in moves]
+    return {"factoredness": float(np.mean(agree)), "learnability": float(np.mean([learnability(own) for own, _ in moves]))}
 
 
 def _gauge(task: Task, q: Tensor) -> Part:
@@ -148,20 +147,11 @@ def _gauge(task: Task, q: Tensor) -> Part:
     worths, held = teamwork.coalition_values(task, 0.9), q.amax(-1).numpy()
     moved = held + credit.nucleolus_offsets(q.numpy(), worths)
     rules = {"nucleolus": credit.nucleolus_credit, "Shapley": credit.shapley_credit}
-    exact = {name: _worst(worths, rule(worths)).tolist() for name, rule in rules.items()}
-    exact["equal"] = _worst(worths, np.repeat(worths[:, -1:] / task.agents, task.agents, axis=1)).tolist()
-    learned = {name: _worst(worths, x.swapaxes(1, 2)).round(4).tolist() for name, x in (("vdn", held), ("moved", moved))}
+    exact = {name: credit.worst_excess(worths, rule(worths)).tolist() for name, rule in rules.items()}
+    exact["equal"] = credit.worst_excess(worths, np.repeat(worths[:, -1:] / task.agents, task.agents, axis=1)).tolist()
+    learned = {name: credit.worst_excess(worths, x.swapaxes(1, 2)).round(4).tolist() for name, x in (("vdn", held), ("moved", moved))}
     ratio = (moved[:, 0] / moved[:, 1:].mean(axis=1)).mean(axis=-1)
     return {"worst_excess": exact | learned, "strong_to_weak": ratio.round(4).tolist()}
-
-
-def _worst(worths: Vector, x: Vector) -> Vector:
-    """Largest excess of a proper coalition, mean over the states; what is missing of v(N), or too much, is shared equally."""
-    n = x.shape[-1]
-    whole = x + (worths[:, -1] - x.sum(axis=-1))[..., None] / n
-    members = (np.arange(1, len(worths[0]) - 1)[:, None] >> np.arange(n) & 1).T
-    excess: Vector = (worths[:, 1:-1] - whole @ members).max(axis=-1).mean(axis=-1)
-    return excess
 
 
 def _coalition_worths(seed: int, run: Run) -> Part:
@@ -177,7 +167,7 @@ def _coalition_worths(seed: int, run: Run) -> Part:
                 guesses[f"{name} {rate:g}"] = credit.q_of_coalitions(task, seen, gamma=0.9, rate=rate, passes=passes)
         for name, guess in guesses.items():
             error = np.abs(guess - worths)[:, 1:].mean() / worths[:, 1:].mean()
-            excess = float(_worst(worths, credit.nucleolus_credit(guess)))
+            excess = float(credit.worst_excess(worths, credit.nucleolus_credit(guess)))
             found[f"part {part:g}, {steps} steps, {name}"] = {"error": round(float(error), 4), "worst_excess": round(excess, 3)}
     return found
 

@@ -48,8 +48,30 @@ def _r2(x: Tensor, truth: Tensor) -> float:
     return 1 - float(((x - truth) ** 2).sum() / ((truth - truth.mean(-1, keepdim=True).mean()) ** 2).sum())
 
 
-def _play(players: bargaining.Bargainer, v: Tensor, seed: int) -> Part:
-    """First proposals against the best per head, and what 20 negotiations bring."""
+def play(players: bargaining.Bargainer, v: Tensor, *, seed: int) -> dict[str, float]:
+    """Measure bargainers: their first proposals, and what 20 negotiations of each game bring.
+
+    Parameters
+    ----------
+    players : Bargainer
+    v : Tensor, shape (B, 8)
+        What the coalitions are really worth.
+    seed : int
+
+    Returns
+    -------
+    dict of str to float
+        How often a proposal is the best coalition per head ("accuracy"), how much less it gains
+        per head ("gap"), the mean "ask_grand" for the grand coalition, "rounds", "welfare" as
+        a share of v(N), and how well Shapley values explain what is paid ("shapley_r2",
+        "shapley_mae").
+
+    Examples
+    --------
+    >>> v = bargaining.routing_values(bargaining.draw_deliveries(50, seed=0))
+    >>> play(bargaining.EqualSplitters(), v, seed=0)["rounds"]
+    1.0
+    """
     gains, best, per_head = v[:, 7] > 0, bargaining.per_capita_best(v), v / bargaining.SIZES.clamp(min=1)
     offers = [players.propose(torch.full((len(v),), i), as_generator(seed)) for i in range(3)]
     chosen, shares = torch.stack([o.coalition for o in offers], 1), torch.stack([o.shares[:, i] for i, o in enumerate(offers)], 1)
@@ -91,7 +113,7 @@ def _bargaining(seed: int, run: Run) -> Part:
         "learned": learned,
         "exact equilibrium": bargaining.Believers(v[:, None].expand(-1, 3, 8), exact.waiting),
     }
-    played = {name: {k: round(x, 5) for k, x in _play(player, v, seed).items()} for name, player in players.items()}
+    played = {name: {k: round(x, 5) for k, x in play(player, v, seed=seed).items()} for name, player in players.items()}
     _store("values", seed, values)
     _store("waiting", seed, waiting)
     return played | {

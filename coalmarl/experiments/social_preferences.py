@@ -167,19 +167,21 @@ def _zoo(seed: int, run: Run) -> Part:
 
     *_, last = ppo(WithPreferences(512, device=run.device), RECIPROCITY, seed=seed)
     agents = {"uncertain": player(last.actor)} | {f"alpha {alpha}": _kind(alpha, seed, run) for alpha in (0.0, 0.5, 0.75)}
-    found: Part = {"agents": list(agents), "paid": {}, "partner_paid": {}, "excluded": {}}
+    found: Part = {"agents": list(agents), "paid": {}, "excluded": {}}
+    given = []
     for strategy in axelrod.strategies:
         name = strategy.name
         if strategy.classifier["long_run_time"]:
             found["excluded"][name] = "takes long"
             continue
         try:
-            paid = _against(strategy, list(agents.values()), seed)
+            paid = _against(strategy, list(agents.values()), seed).mean(1)
         except ValueError as error:  # made for other payoffs
             found["excluded"][name] = f"refuses: {error}"[:60]
             continue
-        found["paid"][name], found["partner_paid"][name] = (_rounded(paid[..., i].mean(1)) for i in (0, 1))
-    return found
+        found["paid"][name] = _rounded(paid[:, 0])
+        given.append(paid[:, 1])
+    return found | {"strangers_paid": _rounded(torch.stack(given).mean(0))}
 
 
 def _against(strategy: Any, agents: list[Player], seed: int, copies: int = 4, rounds: int = 40) -> Tensor:
@@ -292,8 +294,8 @@ def _teams(seed: int, run: Run) -> Part:
     return found
 
 
-def _no_teams(seed: int, run: Run) -> Part:
-    """In which settings do teams fail to form within 45 updates?"""
+def _team_settings(seed: int, run: Run) -> Part:
+    """In which settings do teams form late or not at all? After 45 updates."""
     settings = replace(TEAMS, updates=45)
     costly = partial(PrisonersBuddy, vain=-2.0)
     *_, cautious = _train(costly, FIVE, settings, seed, run)
@@ -330,5 +332,5 @@ EXPERIMENTS = {
     "zoo": Experiment("10_social_preferences", _zoo, range(5)),
     "reputation": Experiment("10_social_preferences", _reputation, range(5)),
     "teams": Experiment("10_social_preferences", _teams, range(5)),
-    "no_teams": Experiment("10_social_preferences", _no_teams, range(3)),
+    "team_settings": Experiment("10_social_preferences", _team_settings, range(3)),
 }

@@ -1,6 +1,6 @@
 """Chapter 07: certificates of radars and of carriers against every deviation, and how well targets are tracked."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +13,7 @@ from coalmarl.games import TUGame
 from coalmarl.routing import euclidean, tour_costs
 from coalmarl.structures import Settlement, StabilityCertificate, audit, certify, moving_payoffs, settle, shapley_split
 from coalmarl.tracking import (
+    SPLITS,
     Looks,
     RadarNetwork,
     Tracks,
@@ -40,6 +41,147 @@ BUDGETS = (20, 60, 200, 600)  # steps of data
 TOLERANCES = (0.0, 0.01, 0.05, 0.1)
 REFITS = (10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 500, 600)
 EXPLORE = 0.2
+
+
+# --- what the lab runs itself -----------------------------------------------------------------------------
+
+
+def draw_game(radars: int, targets: int, *, seed: int | np.random.Generator) -> tuple[RadarNetwork, Tracks, Floats]:
+    """Return a network, first tracks, and the worths of all coalitions one step later.
+
+    Parameters
+    ----------
+    radars, targets : int
+        How many.
+    seed : int or numpy.random.Generator
+        Where the chance comes from.
+
+    Returns
+    -------
+    network : RadarNetwork
+    tracks : Tracks
+    worths : ndarray, shape (T, 2**R)
+
+    Examples
+    --------
+    >>> network, tracks, worths = draw_game(3, 2, seed=0)
+    >>> worths.shape
+    (2, 8)
+    """
+    rng = np.random.default_rng(seed)
+    network = draw_network(radars, targets, seed=rng)
+    tracks = draw_targets(targets, seed=rng)[1]
+    return network, tracks, coalition_worths(network, predict(network, tracks))
+
+
+def split_study(worths: Floats, *, seed: int | np.random.Generator) -> dict[str, tuple[bool, bool, float, bool]]:
+    """Return how each split fares over all partitions of a small game.
+
+    Parameters
+    ----------
+    worths : ndarray, shape (K, 2**n)
+        Such that ``K**n`` partitions can be listed.
+    seed : int or numpy.random.Generator
+        Draws the order of moves.
+
+    Returns
+    -------
+    dict of str to tuple
+        By split: whether a stable partition exists, whether players in turn come to rest, what
+        their partition is worth relative to the best, and whether the best is stable.
+
+    Examples
+    --------
+    >>> split_study(np.array([[0, 1, 3, 3.4]] * 2), seed=0)["equal"][:2]
+    (False, False)
+    """
+    places, n, rng = len(worths), worths.shape[1].bit_length() - 1, np.random.default_rng(seed)
+    homes, k, players = np.indices((places,) * n).reshape(n, -1).T, np.arange(places), np.arange(n)
+    masks = ((homes[:, None, :] == k[:, None]) << players).sum(axis=2)
+    total, found = worths[k, masks].sum(axis=1), {}
+    for split in SPLITS:
+        shares = divide(worths, split)
+        offers = shares[k[:, None], masks[:, :, None] | 1 << players, players]
+        now = np.take_along_axis(offers, homes[:, None, :], 1)[:, 0]
+        stable = (offers.max(axis=1) - now).max(axis=1) < 1e-9
+        end = settle(shares, (2**n - 1,) + (0,) * (places - 1), seed=rng)
+        worth = _total(worths, end.partition) / float(total.max())
+        found[split] = bool(stable.any()), end.settled, worth, bool(stable[total.argmax()])
+    return found
+
+
+def wrong_law(seed: int, *, steps: int = 200) -> tuple[float, float]:
+    """Return the true regrets where radars rest who learned the right form of the law, and a wrong one.
+
+    Parameters
+    ----------
+    seed : int
+        Of the world of 8 radars and 20 targets, and of all chance in it.
+    steps : int
+        Steps of data, with beams at random.
+
+    Returns
+    -------
+    right, wrong : float
+        The wrong form is range noise that is the same at any distance, fitted to the same data.
+
+    Raises
+    ------
+    ValueError
+        If the radars do not come to rest.
+
+    Examples
+    --------
+    >>> right, wrong = wrong_law(0, steps=50)
+    >>> right < wrong
+    True
+    """
+    rng = np.random.default_rng(seed)
+    network, tracks, worths = draw_game(8, 20, seed=rng)
+    states, log = draw_targets(20, seed=rng)[0], []
+    for _ in range(steps):
+        states, shaken = move(network, states, rng)
+        log.append(look(network, states, gathering(network, rng.integers(0, 20, 8)), rng, shaken=shaken))
+    sd = np.sqrt(np.mean([looks.error[:, 0] ** 2 for looks in log], axis=0))
+    models = learn_networks(network, log)
+    flat = [replace(own, ranging=np.stack([sd, 0 * sd], axis=1)) for own in models]
+    regrets = []
+    for believed in (models, flat):
+        end = settle(believed_shares(believed, tracks, "shapley"), (255,) + (0,) * 19, seed=rng)
+        if not end.settled:
+            raise ValueError(f"expected radars that come to rest, got none in world {seed}; try another")
+        regrets.append(certify(moving_payoffs(divide(worths, "shapley"), end.partition), end.partition).regret)
+    return regrets[0], regrets[1]
+
+
+def by_world(results: Mapping[int, Part], row: str, budget: int, key: str = "false") -> Floats:
+    """Return one number per world from a stored run of certificates.
+
+    Parameters
+    ----------
+    results : mapping
+        "results" of an artefact.
+    row : str
+        A learner, or a learner and a split.
+    budget : int
+        Steps of data.
+    key : str
+        "false" for the share of false certificates among those issued at 5 %; or a number of
+        the report, such as "welfare".
+
+    Returns
+    -------
+    ndarray, shape (worlds,)
+
+    Examples
+    --------
+    >>> by_world({0: {"model": {"20": {"false": [3, 3, 1, 0], "issued": [9, 9, 10, 10]}}}}, "model", 20)
+    array([0.1])
+    """
+    reports, at = [part[row][str(budget)] for part in results.values()], TOLERANCES.index(0.05)
+    if key == "false":
+        return np.array([report["false"][at] / max(report["issued"][at], 1) for report in reports])
+    return np.array([report[key] for report in reports], dtype=np.float64)
 
 
 # --- radars: learners on the same budget of steps -----------------------------------------------------
@@ -172,11 +314,14 @@ def radar_season(learner: str, split: str, seed: int, *, budgets: Sequence[int] 
     Returns
     -------
     dict of int to dict
-        By budget, see `_report`.
+        By budget, over the tests: "issued" and "false" certificates at each of ``TOLERANCES``
+        without a margin, mean "regret", mean "welfare" relative to where true shares lead; from
+        30 steps of data on the "margin", and "with margin" what is issued, false, and how often
+        the bound was "kept".
 
     Examples
     --------
-    >>> radar_season("model", "shapley", 0, budgets=[30], steps=2)[30]["issued"]
+    >>> radar_season("model", "shapley", 0, budgets=[20], steps=2)[20]["of"]
     2
     """
     rng = np.random.default_rng(seed)
