@@ -20,12 +20,19 @@ from coalmarl.experiments import (  # noqa: E402
     Run,
     blowup,
     collectives,
+    credit,
+    gain_sharing,
     open_source_games,
     opponent_shaping,
     partner_selection,
+    social_preferences,
+    stability,
 )
 
-CHAPTERS = (blowup, collectives, partner_selection, opponent_shaping, open_source_games)
+CHAPTERS = (
+    *(blowup, collectives, partner_selection, gain_sharing, stability),
+    *(credit, opponent_shaping, social_preferences, open_source_games),
+)
 EXPERIMENTS = {name: experiment for chapter in CHAPTERS for name, experiment in chapter.EXPERIMENTS.items()}
 
 
