@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parse(sys.argv[1:] if arguments is None else list(arguments))
     if asked.name is None:
         for name, experiment in EXPERIMENTS.items():
-            print(f"{experiment.chapter:22}{name:20}{_purpose(experiment)}")
+            print(f"{experiment.chapter:22}{name:22}{_purpose(experiment)}")
         return
     experiment, run = EXPERIMENTS[asked.name], Run(asked.scale, asked.device)
     target = Path("notebooks") / "artefacts" / experiment.chapter / f"{asked.name}.json"
