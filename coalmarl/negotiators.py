@@ -159,7 +159,7 @@ class _Layer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm, self.weigh, self.tell = nn.LayerNorm(width), nn.Linear(width, 2), nn.Linear(width, width)
-        self.update = nn.Sequential(nn.Linear(4 * width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+        self.update = nn.Sequential(nn.Linear(4 * width, 2 * width), nn.ReLU(inplace=True), nn.Linear(2 * width, width))
 
     def forward(self, market: Market, z: Tensor) -> tuple[Tensor, Tensor]:
         present = market.present[..., None]
@@ -200,7 +200,7 @@ class Messenger(nn.Module):
 
     def __init__(self, layers: int, width: int = 16) -> None:
         super().__init__()
-        self.enter = nn.Sequential(nn.Linear(12, width), nn.ReLU(), nn.Linear(width, width))
+        self.enter = nn.Sequential(nn.Linear(12, width), nn.ReLU(inplace=True), nn.Linear(width, width))
         self.layers = nn.ModuleList([_Layer(width) for _ in range(as_count(layers, "a number of layers"))])
         self.leave = nn.Linear(width, width)
 

@@ -1,6 +1,7 @@
 """Chapter 05: closed forms against brute force, protocols against slow twins, and what learning may not look at."""
 
 import math
+import time
 from itertools import combinations, permutations, product
 
 import numpy as np
@@ -69,6 +70,7 @@ from coalmarl.negotiators import (
     Haggler,
     Messenger,
     features,
+    fit_savings,
     gated,
     imitate,
     learn_selfishly,
@@ -920,6 +922,13 @@ def test_imitation_brings_scores_nearer_to_the_planner():
     assert learned > rule + 0.01
 
 
+def test_savings_are_learned_from_lanes():
+    savings = fit_savings(seed=0, updates=80)
+    market = make_market(draw_carriers(1, 200, seed=1), savings=savings)
+    assert float((market.v - market.worth).square().mean()) < 0.8 * float(market.worth.square().mean())
+    assert float(np.corrcoef(market.v, market.worth)[0, 1]) > 0.3
+
+
 @pytest.mark.parametrize("learn", [
     lambda seed: imitate(seed=seed, updates=2, layers=1, graphs=1, worlds=2, n=10),
     lambda seed: learn_selfishly(seed=seed, updates=2, worlds=2, n=10),
@@ -1021,6 +1030,19 @@ def test_trained_on_twelve_used_on_a_thousand():
         claims = claimer(lanes).double()
     claims = claims * fair.sum(1, keepdim=True) / claims.sum(1, keepdim=True)
     assert 1 - float((claims - fair).square().sum() / (fair - fair.mean(1, keepdim=True)).square().sum()) > 0.93
+
+
+@pytest.mark.long
+def test_claims_of_ten_times_as_many_cost_at_most_twelve_times_as_much():
+    claimer, cost = build(lambda: Claimer("local"), as_generator(0)), {}
+    with torch.no_grad():
+        for n in (1000, 10_000):
+            lanes = draw_lanes(1, n, seed=0)
+            claimer(lanes)
+            start = time.process_time()
+            claimer(lanes)
+            cost[n] = time.process_time() - start
+    assert cost[1000] < 0.2 and cost[10_000] < 12 * cost[1000]
 
 
 @pytest.mark.long

@@ -20,7 +20,8 @@ METHODS = ("team", "VDN", "COMA", "equal split", "Shapley", "nucleolus", "differ
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of a table; beyond 1 a learner overshoots
 EPSILONS = (0.03, 0.1, 0.3, 1.0)  # first share of random actions; the last is .05, or the first if that is less
 ACTOR_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)  # COMA has one more setting
-LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)  # of a network
+LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # of a network that learns values
+COMA_LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)  # of its actor and its critic
 
 
 # --- one step: the specialist, and the hunts in which all are alike ---------------------------------------------
@@ -89,6 +90,11 @@ def _learned(task: Task, method: str, settings: Sequence[QSettings], actor: Sequ
 
 
 def _table(task: Task, method: str) -> Vector:
+    """What each agent is paid, by state and joint action; for COMA its advantage under even policies."""
+    if method == "COMA":
+        moves = task.rewards.reshape(-1, *[task.actions] * task.agents)
+        ahead = [moves - moves.mean(axis=task.agents - i, keepdims=True) for i in range(task.agents)]
+        return np.stack(ahead, axis=-1).reshape(task.split.shape)
     return task.split if method == "equal split" else CREDITS[method](task.games())
 
 
@@ -123,7 +129,7 @@ def _shared_out(seed: int, run: Run) -> Part:
             setting = _middle(grid)
             values, q = _long_run(task, method, [setting] * 32, 2 * seed + 1)
             entry: Part = {"tried": [[*s, round(float(share), 4)] for s, share in grid.items()], "share": (values / best).round(4).tolist()}
-            entry |= {"setting": list(setting)} | ({} if method in ("VDN", "COMA") else _measures(task, _table(task, method)))
+            entry |= {"setting": list(setting)} | ({} if method == "VDN" else _measures(task, _table(task, method)))
             found[f"penalty {penalty:g} {method}"] = entry | (_gauge(task, q) if method == "VDN" else {})
     return found
 
@@ -209,11 +215,12 @@ class _Grid:
 def _grid(seed: int, run: Run) -> Part:
     """On a grid with one specialist, does any credit catch more per step, at each learning rate?"""
     found: Part = {}
-    for small, method, rate in product((0.15,), ("team", "VDN", "COMA", "Shapley", "nucleolus", "difference"), LEARNING_RATES):
-        generator = torch.Generator().manual_seed(seed)
-        train = _coma_on_grid if method == "COMA" else _q_on_grid
-        network = train(_Grid(16, small, generator), method, rate, generator)
-        found[f"small {small:g} {method} {rate:g}"] = _caught(network, small, generator)
+    for method in ("team", "VDN", "COMA", "Shapley", "nucleolus", "difference"):
+        for rate in COMA_LEARNING_RATES if method == "COMA" else LEARNING_RATES:
+            generator = torch.Generator().manual_seed(seed)
+            train = _coma_on_grid if method == "COMA" else _q_on_grid
+            network = train(_Grid(16, 0.15, generator), method, rate, generator)
+            found[f"{method} {rate:g}"] = _caught(network, 0.15, generator)
     return found
 
 

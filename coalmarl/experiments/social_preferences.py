@@ -7,6 +7,7 @@ others believe what they always saw, that all have that weight.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import combinations_with_replacement
 from typing import Any
 
 import torch
@@ -184,6 +185,27 @@ def _zoo(seed: int, run: Run) -> Part:
     return found | {"strangers_paid": _rounded(torch.stack(given).mean(0))}
 
 
+def _zoo_rank(seed: int, run: Run) -> Part:
+    """What do the strategies of the Axelrod library earn among each other, per round, on average?"""
+    import axelrod
+
+    game = axelrod.Game(r=2, s=-2, t=4, p=0)
+    attributes = {"length": -1, "game": game, "noise": 0}  # -1: nobody knows
+    quick = [strategy for strategy in axelrod.strategies if not strategy.classifier["long_run_time"]]
+    earned: dict[str, list[float]] = {}
+    for k, (a, b) in enumerate(combinations_with_replacement(quick, 2)):
+        try:
+            match = axelrod.Match((a(), b()), turns=40, game=game, match_attributes=attributes, seed=1000 * seed + k)
+            match.play()
+        except ValueError:  # made for other payoffs
+            continue
+        paid = match.final_score_per_turn()
+        earned.setdefault(a.name, []).append(paid[0])
+        if a is not b:
+            earned.setdefault(b.name, []).append(paid[1])
+    return {name: round(sum(paid) / len(paid), 3) for name, paid in earned.items()}
+
+
 def _against(strategy: Any, agents: list[Player], seed: int, copies: int = 4, rounds: int = 40) -> Tensor:
     """Mean payoffs per round of each agent and of the stranger: (agents, copies, 2)."""
     env = WithPreferences(len(agents) * copies, partial(DILEMMA, horizon=rounds), prosocial(0.0))
@@ -330,6 +352,7 @@ EXPERIMENTS = {
     "certainty": Experiment("10_social_preferences", _certainty, range(5)),
     "prosocial": Experiment("10_social_preferences", _prosocial, range(5)),
     "zoo": Experiment("10_social_preferences", _zoo, range(5)),
+    "zoo_rank": Experiment("10_social_preferences", _zoo_rank, range(1)),
     "reputation": Experiment("10_social_preferences", _reputation, range(5)),
     "teams": Experiment("10_social_preferences", _teams, range(5)),
     "team_settings": Experiment("10_social_preferences", _team_settings, range(3)),

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coalmarl.coalitions import members
+from coalmarl.evaluation import Claim, bootstrap_interval
 from coalmarl.experiments import Experiment, Part, Run
 from coalmarl.games import TUGame
 from coalmarl.routing import euclidean, tour_costs
@@ -110,6 +111,36 @@ def split_study(worths: Floats, *, seed: int | np.random.Generator) -> dict[str,
     return found
 
 
+def random_looks(network: RadarNetwork, steps: int, *, seed: int | np.random.Generator) -> list[Looks]:
+    """Return what radars measure that point at random targets, from which laws can be learned.
+
+    Parameters
+    ----------
+    network : RadarNetwork
+        The true one.
+    steps : int
+        How long.
+    seed : int or numpy.random.Generator
+        Where the chance comes from.
+
+    Returns
+    -------
+    list of Looks
+
+    Examples
+    --------
+    >>> len(random_looks(draw_network(2, 3, seed=0), 5, seed=0))
+    5
+    """
+    rng = np.random.default_rng(seed)
+    states, log = draw_targets(network.targets, seed=rng)[0], []
+    for _ in range(steps):
+        states, shaken = move(network, states, rng)
+        partition = gathering(network, rng.integers(0, network.targets, network.radars))
+        log.append(look(network, states, partition, rng, shaken=shaken))
+    return log
+
+
 def wrong_law(seed: int, *, steps: int = 200) -> tuple[float, float]:
     """Return the true regrets where radars rest who learned the right form of the law, and a wrong one.
 
@@ -138,10 +169,7 @@ def wrong_law(seed: int, *, steps: int = 200) -> tuple[float, float]:
     """
     rng = np.random.default_rng(seed)
     network, tracks, worths = draw_game(8, 20, seed=rng)
-    states, log = draw_targets(20, seed=rng)[0], []
-    for _ in range(steps):
-        states, shaken = move(network, states, rng)
-        log.append(look(network, states, gathering(network, rng.integers(0, 20, 8)), rng, shaken=shaken))
+    log = random_looks(network, steps, seed=rng)
     sd = np.sqrt(np.mean([looks.error[:, 0] ** 2 for looks in log], axis=0))
     models = learn_networks(network, log)
     flat = [replace(own, ranging=np.stack([sd, 0 * sd], axis=1)) for own in models]
@@ -182,6 +210,89 @@ def by_world(results: Mapping[int, Part], row: str, budget: int, key: str = "fal
     if key == "false":
         return np.array([report["false"][at] / max(report["issued"][at], 1) for report in reports])
     return np.array([report[key] for report in reports], dtype=np.float64)
+
+
+def with_margin(results: Mapping[int, Part], row: str, budget: int) -> tuple[float, int, int, float]:
+    """Return what learners sign at 10 % if they allow for their own errors, in a stored run.
+
+    Parameters
+    ----------
+    results, row, budget
+        As in `by_world`.
+
+    Returns
+    -------
+    margin : float
+        On average over the worlds.
+    signed, false : int
+        Certificates whose bound is within 10 %, and those of them that are false.
+    kept : float
+        Share of all bounds that held.
+
+    Examples
+    --------
+    >>> sure = {"issued": [0, 0, 1, 5], "false": [0, 0, 0, 1], "kept": 9}
+    >>> with_margin({0: {"model": {"20": {"of": 10, "margin": 0.2, "with margin": sure}}}}, "model", 20)
+    (0.2, 5, 1, 0.9)
+    """
+    reports, at = [part[row][str(budget)] for part in results.values()], TOLERANCES.index(0.1)
+    signed, false = (sum(report["with margin"][key][at] for report in reports) for key in ("issued", "false"))
+    kept = sum(report["with margin"]["kept"] for report in reports) / sum(report["of"] for report in reports)
+    return float(np.mean([report["margin"] for report in reports])), signed, false, kept
+
+
+def rests_at_once(shares: Floats, home: NDArray[np.int64], *, rounds: int = 100) -> bool:
+    """Tell whether players come to rest who all choose their best reply at the same time.
+
+    Parameters
+    ----------
+    shares : ndarray, shape (K, 2**n, n)
+        As from `coalmarl.tracking.divide`.
+    home : ndarray of int, shape (n,)
+        Where each player starts.
+    rounds : int
+        How often they choose.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> rests_at_once(divide([[0, 1, 3, 3.4]] * 2, "shapley"), np.array([0, 0]))
+    False
+    """
+    k = np.arange(len(shares))[:, None]
+    for _ in range(rounds):
+        last, masks = home, ((home == k) << np.arange(len(home))).sum(axis=1)
+        home = moving_payoffs(shares, masks.tolist()).argmax(axis=0)
+    return bool((home == last).all())
+
+
+def claim(id: str, what: str, measured: ArrayLike, bar: str) -> Claim:
+    """Return a claim about a number, or about the mean of numbers from independent worlds.
+
+    Parameters
+    ----------
+    id, what, bar : str
+        As in `coalmarl.evaluation.Claim`.
+    measured : float, bool or array_like of float, shape (worlds,)
+        Several get an interval, which does not reach below zero if none of them does.
+
+    Returns
+    -------
+    Claim
+
+    Examples
+    --------
+    >>> claim("C12", "false", [0.0, 0.0, 0.1], "<= 0.1").interval[0]
+    0.0
+    """
+    x = np.asarray(measured)
+    if x.ndim == 0:
+        return Claim(id, what, x.item(), bar)
+    low, high = bootstrap_interval(x)
+    return Claim(id, what, float(x.mean()), bar, len(x), (max(low, min(0.0, float(x.min()))), high))
 
 
 # --- radars: learners on the same budget of steps -----------------------------------------------------
