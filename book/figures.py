@@ -6,7 +6,9 @@ and ``figures/NAME_dark.svg``.  The same code writes the same bytes.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -17,13 +19,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 
-from coalmarl import beliefs, collectives, evaluation
+from coalmarl import beliefs, collectives, evaluation, tracking
 from coalmarl.coalitions import bell_number, label
 from coalmarl.games import TUGame
 from coalmarl.plotting import COLOURS, MARKERS, core_triangle
 from coalmarl.programs import MODAL_AGENTS, PAYOFFS, THEY_COOPERATE, modal_tournament, modal_trace, provable, they_cooperate_with
 from coalmarl.solutions import nucleolus, shapley
+from coalmarl.structures import settle
 
 OUT = Path(__file__).parent / "figures"
 STYLE = {
@@ -439,12 +443,75 @@ def shaping_rates(theme: Theme) -> Figure:
     return fig
 
 
+def three_looks(theme: Theme) -> Figure:
+    """Where an aircraft is, with 95 % probability, as none to three radars look at it."""
+    sites = [[0.5, 1], [8.5, 0.5], [5, 8]]
+    network = tracking.RadarNetwork(sites, [[0.3, 0.015]] * 3, [0.035] * 3, [0.02], [1])
+    tracks = tracking.Tracks([[4.5, 3.5, 0, 0]], np.diag([1.2, 1.2, 0.05, 0.05])[None])
+    looks, prior = tracking.information(network, tracks)[0], np.linalg.inv(tracks.covariance[0, :2, :2])
+    circle = np.linspace(0, 2 * np.pi, 200)
+    fig, axes = plt.subplots(1, 4, figsize=(7.4, 2.7), sharex=True, sharey=True)
+    for used, (ax, name) in enumerate(zip(axes, ("nobody looks", "one radar", "two", "three"))):
+        covariance = np.linalg.inv(prior + looks[:used].sum(axis=0))
+        x, y = np.sqrt(5.99) * np.linalg.cholesky(covariance) @ [np.cos(circle), np.sin(circle)] + [[4.5], [3.5]]
+        ax.fill(x, y, facecolor=theme.mark, alpha=0.25, edgecolor=theme.mark)
+        for r, (east, north) in enumerate(sites):
+            on = r < used
+            if on:
+                ax.plot([east, 4.5], [north, 3.5], color=COLOURS[r], linewidth=1, linestyle=":")
+            ax.plot(east, north, MARKERS[r], color=COLOURS[r] if on else theme.line, markersize=8)
+        ax.set_title(name, fontsize=10)
+        area = np.pi * 5.99 * np.sqrt(np.linalg.det(covariance))
+        ax.text(4.5, -1.2, f"{area:.2f} km²", ha="center", va="center", color=theme.soft)
+        ax.set(aspect="equal", xlim=(-0.5, 9.5), ylim=(-2, 9))
+        ax.axis("off")
+    return fig
+
+
+def radars_at_work(theme: Theme) -> Iterator[Figure]:
+    """Frames of an animation: six radars share out five aircraft by Shapley's split, 30 steps."""
+    rng, circle = np.random.default_rng(7), np.linspace(0, 2 * np.pi, 80)
+    network = tracking.draw_network(6, 5, seed=rng)
+    states, tracks = tracking.draw_targets(5, seed=rng)
+    partition = 63, 0, 0, 0, 0
+    for _ in range(30):
+        expected = tracking.predict(network, tracks)
+        partition = settle(tracking.divide(tracking.coalition_worths(network, expected), "shapley"), partition, seed=rng).partition
+        states, shaken = tracking.move(network, states, rng)
+        looks = tracking.look(network, states, partition, rng, shaken=shaken)
+        for shown, beams in ((expected, False), (tracks := tracking.update(network, expected, looks), True)):
+            fig, ax = plt.subplots(figsize=(4.2, 4.2))
+            for mean, covariance in zip(shown.mean, shown.covariance):
+                x, y = np.sqrt(5.99) * np.linalg.cholesky(covariance[:2, :2]) @ [np.cos(circle), np.sin(circle)] + mean[:2, None]
+                ax.fill(x, y, facecolor=theme.mark, alpha=0.25, edgecolor=theme.mark)
+            ax.plot(*states[:, :2].T, "x", color=theme.ink, markersize=5)
+            for r, site in enumerate(network.sites):
+                ax.plot(*site, MARKERS[r], color=COLOURS[r], markersize=8)
+                if beams:
+                    ax.plot(*np.stack([site, tracks.mean[looks.target[r], :2]]).T, color=COLOURS[r], linewidth=1, linestyle=":")
+            ax.set(aspect="equal", xlim=(-0.5, 10.5), ylim=(-0.5, 10.5))
+            ax.axis("off")
+            yield fig
+
+
+def write_animation(path: Path, theme: Theme) -> None:
+    """Write the frames as a GIF on the page's own background."""
+    page, images = "#ffffff" if theme.name == "light" else "#15171b", []
+    for fig in radars_at_work(theme):
+        data = BytesIO()
+        fig.savefig(data, format="png", dpi=80, facecolor=page, transparent=False, metadata={"Software": None})
+        plt.close(fig)
+        images.append(Image.open(data).convert("RGB").quantize(48, dither=Image.Dither.NONE))
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[500, 900] * (len(images) // 2), loop=0, optimize=False)
+
+
 FIGURES = (
     *(intro_wall, rps_spiral, core_of_taxis, three_walls, one_table_of_tours, same_signal, six_good_nights),
     *(who_cooperates, world_by_world),
     *(when_to_ask, belief_triangle),
     *(thirty_strangers, other_play_valley),
     *(first_step, shaping_rates),
+    *(three_looks,),
 )
 
 
@@ -459,6 +526,9 @@ def main() -> None:
                 fig.savefig(path, metadata={"Date": None, "Creator": None})
                 plt.close(fig)
                 print(path.relative_to(OUT.parent))
+    for theme in THEMES:
+        with matplotlib.rc_context(STYLE | theme.colours):
+            write_animation(OUT / f"radars_at_work_{theme.name}.gif", theme)
 
 
 if __name__ == "__main__":

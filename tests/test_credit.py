@@ -307,6 +307,14 @@ def test_learned_payments_come_to_equal_known_ones():
                 np.testing.assert_allclose(paid, known(state, joint, rewards[joint]), atol=1e-9)
 
 
+def test_a_learned_game_is_worth_nothing_empty_whatever_noise_was_seen():
+    met = []
+    pay = credit.learned_payments(teamwork.specialist(3), lambda games: met.append(games.copy()) or games[:, :3], 1)
+    for joint in (0, 4):
+        pay(torch.tensor([0]), torch.tensor([joint]), torch.tensor([0.5]))
+    assert [game[0, 0] for game in met] == [0, 0] and met[1][0, 3] == 0.5
+
+
 def test_learning_refuses_payments_that_are_not_finite():
     task = teamwork.specialist(3)
     with pytest.raises(ValueError, match="finite payments"):

@@ -2,7 +2,7 @@
 potentials, and certificates against every deviation there is."""
 
 from dataclasses import FrozenInstanceError, replace
-from itertools import product
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import oracles
 from coalmarl import structures, tracking
+from coalmarl.experiments import stability
 from coalmarl.games import TUGame, savings
 from coalmarl.routing import carrier_costs, solomon_c101
 from coalmarl.structures import (
@@ -463,6 +464,59 @@ def test_payoffs_that_are_quadratic_are_learned():
 def test_a_table_of_payoffs_is_a_running_average():
     table = learn_table([[0, 1], [0, 1], [2, 1]], [[1.0, 2.0], [2.0, 4.0], [5.0, 2.0]], 3)
     np.testing.assert_allclose(table, [[1.2, 5], [5, 2.32], [5, 5]])
+
+
+# --- what the lab and the long runs are made of -------------------------------------------------------------------
+
+
+def test_a_study_of_splits_agrees_with_every_single_deviation():
+    network, _, worths = stability.draw_game(3, 3, seed=1)
+    for split, (exists, settled, worth, best) in stability.split_study(worths, seed=0).items():
+        shares, every = divide(worths, split), list(everywhere(network))
+        calm = {p for p in every if nash_deviations(shares, p) == ()}
+        top = max(every, key=lambda partition: total(worths, partition))
+        assert (exists, best) == (bool(calm), top in calm)
+        assert not settled or any(total(worths, p) == pytest.approx(worth * total(worths, top)) for p in calm)
+
+
+def test_carriers_save_what_their_tours_save_less_the_meetings():
+    town = stability.draw_town(seed=3)
+    customers = np.array([[1, 2], [3, 4], [5, 6]])
+    v = town.savings(town.minutes, customers)
+
+    def tour(stops):
+        orders = ([0, *order, 0] for order in permutations(stops))
+        return min(sum(town.minutes[a, b] for a, b in pairwise(order)) for order in orders)
+
+    for S in range(1, 8):
+        team = oracles.members(S, 3)
+        apart = sum(tour(customers[i]) for i in team)
+        pairs = len(team) * (len(team) - 1) // 2
+        assert v(S) == pytest.approx(apart - tour(customers[list(team)].ravel()) - 6 * pairs)
+
+
+def test_a_model_of_the_true_laws_is_never_wrong():
+    """The whole machinery of the long run with the truth in place of what was learned."""
+    network, tracks, _ = stability.draw_game(4, 6, seed=2)
+    scene = stability.Scene(network, tracks, (15, 0, 0, 0, 0, 0))
+    states = draw_targets(6, seed=2)[0]
+
+    def decide(scene, rng):
+        shares = believed_shares([network] * 4, scene.tracks, "shapley")
+        return settle(shares, scene.before, seed=rng), lambda partition: moving_payoffs(shares, partition)
+
+    tests = stability._test_radars(decide, scene, states, "shapley", np.random.default_rng(0))
+    for promised, true, _ in (next(tests) for _ in range(10)):
+        assert true <= 1e-9 and promised.regret == pytest.approx(true, abs=1e-12)
+
+
+@pytest.mark.long
+def test_models_certify_and_features_do_not():
+    """Five worlds that no artefact has seen: the long run's verdict in short."""
+    false = {name: [stability.radar_season(name, "shapley", s, budgets=[200])[200] for s in range(200, 205)] for name in ("model", "Fourier")}
+    rates = {name: sum(part["false"][2] for part in parts) / 150 for name, parts in false.items()}
+    assert rates["model"] <= 0.1 and rates["Fourier"] >= 2 * rates["model"], rates
+    assert all(part["welfare"] > 0.9 for parts in false.values() for part in parts)
 
 
 # --- bad input ---------------------------------------------------------------------------------------------------

@@ -146,7 +146,49 @@ function triangle(figure) {
   draw()
 }
 
-const EXPLORABLES = { triangle }
+// ---- agents that know they are alone: when do they help each other? ----
+function phase(figure) {
+  const { levels, helped, habits } = window.PHASE
+  const n = levels.length
+  const size = 340 / n
+  let row = Math.floor(n / 2)
+  let column = Math.floor(n / 2)
+  const svg = make("svg", { viewBox: "0 0 420 400", role: "img", "aria-label": "Map of how often known loners help, by the share of sure signals and the share of pairs alone" })
+  const shade = share => `color-mix(in srgb, #0072b2 ${Math.round(100 * share)}%, #f0e442)`
+  levels.forEach((_, i) => levels.forEach((_, j) => {
+    const cell = make("rect", { x: 60 + j * size, y: 10 + (n - 1 - i) * size, width: size, height: size })
+    cell.style.fill = shade(helped[i][j])
+    cell.addEventListener("click", () => { sliders[0].value = row = i; sliders[1].value = column = j; draw() })
+    svg.append(cell)
+  }))
+  const frame = make("rect", { class: "frame", width: size, height: size })
+  svg.append(frame, make("text", { x: 230, y: 385, "text-anchor": "middle" }, "share of pairs that are alone"),
+    make("text", { x: -180, y: 40, transform: "rotate(-90)", "text-anchor": "middle" }, "share of signals that are sure"))
+  const controls = make("div", { class: "controls" })
+  const sliders = ["sure signals", "pairs alone"].map(name => {
+    const label = make("label", {}, `${name} `)
+    const value = make("output")
+    const input = make("input", { type: "range", min: 0, max: n - 1, step: 1, value: row })
+    input.addEventListener("input", () => { row = Number(sliders[0].value); column = Number(sliders[1].value); draw() })
+    label.append(value, input)
+    controls.append(label)
+    return input
+  })
+  const words = make("p", { class: "words", "aria-live": "polite" })
+  figure.append(svg, controls, words, make("figcaption", {}, "Blue: agents that know they are alone help each other in every round; yellow: never. Each square is a run of the table model, averaged over its last 500 updates."))
+  const percent = x => `${Math.round(100 * x)} %`
+  function draw() {
+    frame.setAttribute("x", 60 + column * size)
+    frame.setAttribute("y", 10 + (n - 1 - row) * size)
+    ;[row, column].forEach((k, i) => { controls.querySelectorAll("output")[i].textContent = percent(levels[k]) })
+    const [start, ...after] = habits[row][column].map(percent)
+    words.textContent = `They help each other in ${percent(helped[row][column])} of the rounds. Help at the start ${start}; ` +
+      `after both helped ${after[0]}, after only oneself ${after[1]}, after only the other ${after[2]}, after nobody ${after[3]}.`
+  }
+  draw()
+}
+
+const EXPLORABLES = { triangle, phase }
 window.explorables = { shapley, nucleolus, coreIsEmpty } // for the checks
 document.addEventListener("DOMContentLoaded", () => {
   for (const figure of document.querySelectorAll("figure.explorable")) EXPLORABLES[figure.dataset.explorable](figure)

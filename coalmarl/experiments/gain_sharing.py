@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from coalmarl import allocation, bargaining, negotiation, negotiators
+from coalmarl import allocation, bargaining, negotiation, negotiators, routing
 from coalmarl.envs import as_generator
+from coalmarl.evaluation import Claim, bootstrap_interval
 from coalmarl.experiments import Experiment, Part, Run
 from coalmarl.learners import build
 from coalmarl.negotiation import Market, Outcome
@@ -18,6 +23,15 @@ SEEDS = range(5)
 RULE = negotiation.Rule(demand=(0.9, 0.4))  # the best of a grid on other worlds
 LOW_BALL = negotiation.Rule(offer=0.1, demand=(0.0, 0.0))
 TOUGH = negotiation.Rule(offer=0.1, demand=(1.0, 1.0))
+SHOWN = (  # what the lab compares
+    *("coin: low-ball", "coin: random", "coin: equal split", "coin: selfish", "coin: imitator"),
+    *("naming: per head", "naming: bargaining, 64 messages", "naming: imitator", "naming: tuned", "naming, Shapley: imitator"),
+)
+COIN_RULES = {"accept anything": negotiation.Rule(demand=(0.0, 0.0)), "low-ball": LOW_BALL, "tough": TOUGH, "random": negotiation.random_policy}
+AIRPORTS = (
+    "LHR CDG AMS FRA MAD BCN MUC FCO LGW DUB ZRH CPH OSL ARN VIE BRU LIS MAN ORY DUS MXP HAM STR CGN BER PRG BUD WAW GVA NCE "
+    "LYS MRS TLS BOD NTE BRS BHX EDI GLA NCL LTN STN EIN LUX NUE HAJ LEJ GOT AAL BLL TRN VCE BLQ NAP PSA VLC AGP BIO OPO SVQ"
+).split()
 WEIGHTS = Path("notebooks/artefacts/05_gain_sharing")
 SIZES = {32: 16, 1000: 2, 5000: 1}  # carriers in a world, and worlds
 BARS = (2.0, 1.0, 0.0, -1.0)
@@ -33,6 +47,111 @@ def _store(name: str, seed: int, network: torch.nn.Module) -> None:
 
 def _bits(numbers: Any) -> list[float]:
     return [round(float(x), 5) for x in numbers]
+
+
+def pick(results: dict[int, Part], *keys: str) -> NDArray[np.float64]:
+    """Return one number, or one list of numbers, of every part of a stored run.
+
+    Parameters
+    ----------
+    results : dict
+        As `coalmarl.experiments.read_artefact` returns them.
+    *keys : str
+        Where it stands in a part.
+
+    Returns
+    -------
+    ndarray
+        Its first axis are the parts.
+
+    Examples
+    --------
+    >>> pick({0: {"a": {"b": 1.0}}, 1: {"a": {"b": 3.0}}}, "a", "b")
+    array([1., 3.])
+    """
+    return np.array([reduce(getitem, keys, part) for part in results.values()])
+
+
+def measured_claims(deals: dict[int, Part], crowds: dict[int, Part], long: dict[int, Part]) -> list[Claim]:
+    """Return what three stored runs say about claims C09 and C10.
+
+    Parameters
+    ----------
+    deals, crowds, long : dict
+        Results of the runs "bargaining", "allocation" and "negotiators".
+
+    Returns
+    -------
+    list of Claim
+
+    Raises
+    ------
+    ValueError
+        If one of them is empty.
+
+    Examples
+    --------
+    >>> measured_claims({}, {}, {})
+    Traceback (most recent call last):
+    ...
+    ValueError: expected the results of three runs, got 0, 0 and 0 parts
+    """
+    if not (deals and crowds and long):
+        raise ValueError(f"expected the results of three runs, got {len(deals)}, {len(crowds)} and {len(long)} parts")
+
+    def gain(kind: str, n: str = "1000", column: int = 0) -> NDArray[np.float64]:
+        return pick(long, n, kind)[:, column]
+
+    def learned(key: str, other: str) -> NDArray[np.float64]:
+        return pick(deals, "learned", key) - pick(deals, other, key)
+
+    local, bot, selfish = pick(crowds, "local", "1000"), "grand, equal split", "coin: selfish"
+    rows = [
+        ("C09", "best per head, above the equal-split bot", learned("accuracy", bot), ">= 0.02"),
+        ("C09", "gap per head, below the bot's", -learned("gap", bot), "> 0"),
+        ("C09", "ask, distance from the equilibrium's", abs(learned("ask_grand", "exact equilibrium")), "<= 0.02"),
+        ("C09", "welfare, share of v(N)", pick(deals, "learned", "welfare"), ">= 0.98"),
+        ("C09", "worths asked while negotiating", pick(deals, "queries", "negotiating"), "= 0"),
+        ("C10", "allocation at 1,000: R2", local[:, 0], ">= 0.95"),
+        ("C10", "allocation: blocking neighbourhoods", local[:, 2], "<= 0.01"),
+        ("C10", "softmax at 1,000: R2", pick(crowds, "softmax", "1000")[:, 0], "<= 0.9"),
+        ("C10", "sum over all pairs at 1,000: R2", pick(crowds, "sum", "1000")[:, 0], "<= 0.9"),
+        ("C10", "selfish: lost from 32 to 5,000", gain(selfish, "32") - gain(selfish, "5000"), "<= 0.03"),
+        ("C10", "selfish: gain above random", gain(selfish) - gain("coin: random"), ">= 0.08"),
+        ("C10", "selfish: unfairness", gain(selfish, column=2), "<= 0.12"),
+        ("C10", "low-ball: unfairness", gain("coin: low-ball", column=2), ">= 0.35"),
+        ("C10", "imitator: gain above the rule", gain("coin: imitator") - gain("coin: equal split"), ">= 0.03"),
+        ("C10", "imitator: unfairness", gain("coin: imitator", column=2), "<= 0.06"),
+        ("C10", "imitator, naming, at 5,000", gain("naming: imitator", "5000"), ">= 0.93"),
+    ]
+    return [Claim(claim, what, float(x.mean()), bar, len(x), bootstrap_interval(x)) for claim, what, x, bar in rows]
+
+
+def airport_carriers(seed: int) -> tuple[NDArray[np.float64], Tensor]:
+    """Return sixty airports of western Europe, and a carrier at each.
+
+    Parameters
+    ----------
+    seed : int
+        Draws what each carrier drives.
+
+    Returns
+    -------
+    places : ndarray, shape (60, 2)
+        Degrees north and east.
+    carriers : Tensor, shape (1, 60, 3, 2)
+        On a flat map, for `coalmarl.negotiation.make_market`.
+
+    Examples
+    --------
+    >>> airport_carriers(0)[1].shape
+    torch.Size([1, 60, 3, 2])
+    """
+    _, places = routing.airports(AIRPORTS)
+    flat = 0.08 * np.stack([0.64 * places[:, 1], places[:, 0]], axis=1)  # 0.64: cosine of 50 degrees
+    depots = torch.tensor(flat)[None, :, None]
+    lanes = depots + 0.25 * torch.randn(1, 60, 2, 2, generator=as_generator(seed), dtype=torch.float64)
+    return places, torch.cat([depots, lanes], dim=2)
 
 
 # --- three carriers ----------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Chapter 10: what agents do to each other after learning under uncertain preferences.
 
-All are tested with nobody's payoff but their own in the reward.  Agents with a fixed weight on
+All learn on the processor, and are tested with nobody's payoff but their own in the reward.  Agents with a fixed weight on
 others believe what they always saw, that all have that weight.
 """
 
@@ -86,18 +86,18 @@ def _exact(society: Society, gamma: float, seed: int) -> Part:
 
 def _reciprocity(seed: int, run: Run) -> Part:
     """Do agents that learn by trial and error under uncertain preferences reciprocate?"""
-    return _trained("as published", seed, run)
+    return _trained("as published", seed)
 
 
 def _certainty(seed: int, run: Run) -> Part:
     """And if everybody sees all preferences as they are?"""
-    return _trained("no noise", seed, run)
+    return _trained("no noise", seed)
 
 
-def _trained(variant: str, seed: int, run: Run) -> Part:
+def _trained(variant: str, seed: int) -> Part:
     """How a pair of agents behaves every 10 updates, and at the end."""
     curve = []
-    for report in ppo(WithPreferences(512, society=VARIANTS[variant], device=run.device), RECIPROCITY, seed=seed):
+    for report in ppo(WithPreferences(512, society=VARIANTS[variant]), RECIPROCITY, seed=seed):
         if report.update % 10 == 0:
             curve.append(_short_test(player(report.actor), seed))
     return {"curve": curve, **_long_test(player(report.actor), seed)}
@@ -105,13 +105,13 @@ def _trained(variant: str, seed: int, run: Run) -> Part:
 
 def _prosocial(seed: int, run: Run) -> Part:
     """What do agents do that always weigh the other's payoff alpha times, and who profits?"""
-    return {str(alpha): _long_test(_kind(alpha, seed, run), seed) for alpha in ALPHAS}
+    return {str(alpha): _long_test(_kind(alpha, seed), seed) for alpha in ALPHAS}
 
 
-def _kind(alpha: float, seed: int, run: Run) -> Player:
+def _kind(alpha: float, seed: int) -> Player:
     """An agent for the dilemma, trained with a fixed weight on the other's payoff; 0 is selfish."""
     settings = replace(RECIPROCITY, updates=30)
-    *_, last = ppo(WithPreferences(512, society=prosocial(alpha), device=run.device), settings, seed=seed)
+    *_, last = ppo(WithPreferences(512, society=prosocial(alpha)), settings, seed=seed)
     return _believing(last.actor, prosocial(alpha))
 
 
@@ -152,7 +152,8 @@ def _long_test(me: Player, seed: int) -> Part:
         found["partners"][name] = _rounded(torch.cat([paid.mean((0, 1)), kind[..., :1].mean((0, 1))]))
         if name == "random":
             state = (2 * (1 - kind[:-1, :, 0]) + 1 - kind[:-1, :, 1]).long()
-            found["policy"] = _rounded(torch.stack([kind[0, :, 0].mean(), *(kind[1:, :, 0][state == k].mean() for k in range(4))]))
+            chosen = [kind[0, :, 0], *(kind[1:, :, 0][state == k] for k in range(4))]
+            found["policy"] = [round(float(c.mean()), 3) if len(c) else None for c in chosen]
     doubtful = WithPreferences(512, society=Society(teams=(1, 1), own=(1.0, 1.0), noise=(1.0, 1.0)))
     kind, _ = _tested(doubtful, [me, me], seed)
     used, _ = _tested(doubtful, [me, recall_one(PARTNERS["AllD"])], seed)
@@ -166,8 +167,8 @@ def _zoo(seed: int, run: Run) -> Part:
     """How do trained agents fare with the strategies of the Axelrod library, which nobody here wrote?"""
     import axelrod
 
-    *_, last = ppo(WithPreferences(512, device=run.device), RECIPROCITY, seed=seed)
-    agents = {"uncertain": player(last.actor)} | {f"alpha {alpha}": _kind(alpha, seed, run) for alpha in (0.0, 0.5, 0.75)}
+    *_, last = ppo(WithPreferences(512), RECIPROCITY, seed=seed)
+    agents = {"uncertain": player(last.actor)} | {f"alpha {alpha}": _kind(alpha, seed) for alpha in (0.0, 0.5, 0.75)}
     found: Part = {"agents": list(agents), "paid": {}, "excluded": {}}
     given = []
     for strategy in axelrod.strategies:
@@ -180,7 +181,7 @@ def _zoo(seed: int, run: Run) -> Part:
         except ValueError as error:  # made for other payoffs
             found["excluded"][name] = f"refuses: {error}"[:60]
             continue
-        found["paid"][name] = _rounded(paid[:, 0])
+        found["paid"][name] = _rounded(paid[:, 0], 2)
         given.append(paid[:, 1])
     return found | {"strangers_paid": _rounded(torch.stack(given).mean(0))}
 
@@ -246,10 +247,10 @@ def _strangers(strategy: Any, count: int, seed: int) -> Player:
 # --- trial and error: more than two -------------------------------------------------------------------------------
 
 
-def _train(game: Callable[..., BatchedEnv], society: Society, settings: PPOSettings, seed: int, run: Run) -> Iterator[Player]:
+def _train(game: Callable[..., BatchedEnv], society: Society, settings: PPOSettings, seed: int) -> Iterator[Player]:
     """The player after each update, in groups of which all agents use one network."""
     network, groups = (ChoosingOne, 128) if society.n == 5 else (FacingOne, 256)
-    env = WithPreferences(groups, game, society, device=run.device)
+    env = WithPreferences(groups, game, society)
     generator = as_generator(seed, env.device)
     actor, critic = network(env.n, env.n_actions, generator), network(env.n, 1, generator)
     for report in ppo(env, settings, seed=generator, actor=actor, critic=critic):
@@ -261,13 +262,13 @@ def _reputation(seed: int, run: Run) -> Part:
     found: Part = {"mixes": {}}
     for gamma in (0.85, 0.95):
         curve = []
-        for update, me in enumerate(_train(Rematching, FOUR, replace(REPUTATION, gamma=gamma), seed, run), 1):
+        for update, me in enumerate(_train(Rematching, FOUR, replace(REPUTATION, gamma=gamma), seed), 1):
             if update % 30 == 0:
                 curve.append(_record_test(me, seed))
         found[f"gamma {gamma}"] = {"curve": curve}
         found["mixes"][f"uncertain, gamma {gamma}"] = _mixes(me, seed)
     for alpha in (0.0, 0.75):
-        *_, me = _train(Rematching, prosocial(alpha, 4), replace(REPUTATION, updates=25), seed, run)
+        *_, me = _train(Rematching, prosocial(alpha, 4), replace(REPUTATION, updates=25), seed)
         found["mixes"][f"alpha {alpha}"] = _mixes(me, seed)
     return found
 
@@ -304,14 +305,14 @@ def _mixes(me: Player, seed: int) -> Part:
 def _teams(seed: int, run: Run) -> Part:
     """Do teams form and last within an episode, under uncertain and under fixed preferences?"""
     curve = []
-    for update, me in enumerate(_train(PrisonersBuddy, FIVE, TEAMS, seed, run), 1):
+    for update, me in enumerate(_train(PrisonersBuddy, FIVE, TEAMS, seed), 1):
         if update % 10 == 0:
             curve.append(_team_test(me, seed)["in_pairs"][-1])
     env = WithPreferences(1, PrisonersBuddy, prosocial(0.0, 5))
     episode = rollout(env, me, env.horizon, as_generator(seed)).actions[:, 0]
     found: Part = {"uncertain": {"curve": curve, "episode": episode.tolist(), **_team_test(me, seed)}}
     for alpha in (0.0, 0.5):
-        *_, me = _train(PrisonersBuddy, prosocial(alpha, 5), replace(TEAMS, updates=30), seed, run)
+        *_, me = _train(PrisonersBuddy, prosocial(alpha, 5), replace(TEAMS, updates=30), seed)
         found[f"alpha {alpha}"] = _team_test(me, seed)
     return found
 
@@ -320,8 +321,8 @@ def _team_settings(seed: int, run: Run) -> Part:
     """In which settings do teams form late or not at all? After 45 updates."""
     settings = replace(TEAMS, updates=45)
     costly = partial(PrisonersBuddy, vain=-2.0)
-    *_, cautious = _train(costly, FIVE, settings, seed, run)
-    *_, small = _train(PrisonersBuddy, Society(5, teams=(1, 5)), settings, seed, run)
+    *_, cautious = _train(costly, FIVE, settings, seed)
+    *_, small = _train(PrisonersBuddy, Society(5, teams=(1, 5)), settings, seed)
     return {"vain choices cost 2": _team_test(cautious, seed), "teams as published": _team_test(small, seed)}
 
 
@@ -351,7 +352,7 @@ EXPERIMENTS = {
     "reciprocity": Experiment("10_social_preferences", _reciprocity, range(10)),
     "certainty": Experiment("10_social_preferences", _certainty, range(5)),
     "prosocial": Experiment("10_social_preferences", _prosocial, range(5)),
-    "zoo": Experiment("10_social_preferences", _zoo, range(5)),
+    "zoo": Experiment("10_social_preferences", _zoo, range(10)),
     "zoo_rank": Experiment("10_social_preferences", _zoo_rank, range(1)),
     "reputation": Experiment("10_social_preferences", _reputation, range(5)),
     "teams": Experiment("10_social_preferences", _teams, range(5)),
