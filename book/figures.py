@@ -6,7 +6,7 @@ and ``figures/NAME_dark.svg``.  The same code writes the same bytes.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,13 +16,17 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from coalmarl import beliefs, collectives, evaluation, tracking
+from coalmarl import bargaining, beliefs, collectives, evaluation, negotiation, negotiators, tracking
 from coalmarl.coalitions import bell_number, label
+from coalmarl.credit import CYCLE_REWARDS, CYCLE_SUCCESSORS, credit_backup
+from coalmarl.envs import as_generator
+from coalmarl.experiments import read_artefact
 from coalmarl.games import TUGame
 from coalmarl.plotting import COLOURS, MARKERS, core_triangle
 from coalmarl.programs import MODAL_AGENTS, PAYOFFS, THEY_COOPERATE, modal_tournament, modal_trace, provable, they_cooperate_with
@@ -494,15 +498,178 @@ def radars_at_work(theme: Theme) -> Iterator[Figure]:
             yield fig
 
 
-def write_animation(path: Path, theme: Theme) -> None:
-    """Write the frames as a GIF on the page's own background."""
+def write_animation(path: Path, theme: Theme, frames: Iterator[Figure], duration: Sequence[int]) -> None:
+    """Write frames as a GIF on the page's own background; the durations, in milliseconds, are gone through again and again."""
     page, images = "#ffffff" if theme.name == "light" else "#15171b", []
-    for fig in radars_at_work(theme):
+    for fig in frames:
         data = BytesIO()
         fig.savefig(data, format="png", dpi=80, facecolor=page, transparent=False, metadata={"Software": None})
         plt.close(fig)
         images.append(Image.open(data).convert("RGB").quantize(48, dither=Image.Dither.NONE))
-    images[0].save(path, save_all=True, append_images=images[1:], duration=[500, 900] * (len(images) // 2), loop=0, optimize=False)
+    times = [duration[k % len(duration)] for k in range(len(images))]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=times, loop=0, optimize=False)
+
+
+def three_splits(theme: Theme) -> Figure:
+    """The opening example of chapter 05: equal split, Shapley value, and what bargainers expect."""
+    v = TUGame([0, 0, 0, 0.76, 0, 0.24, 0.01, 0.88], players=("carrier 1", "carrier 2", "carrier 3"))
+    waiting = bargaining.stationary_equilibrium(torch.tensor(v.values)[None]).waiting[0].numpy()
+    splits = {"equal split": np.full(3, 0.88 / 3), "Shapley value": shapley(v), "what bargainers expect": waiting * 0.88 / waiting.sum()}
+    fig, ax = plt.subplots()
+    core_triangle(v, splits, ax=ax)
+    for text in ax.texts:
+        text.set_color(theme.ink)
+    for patch in ax.patches:
+        if patch.get_facecolor()[3] == 0:  # the triangle; the core keeps its colour
+            patch.set_edgecolor(theme.soft)
+    ax.set_title("Equal, bargained and fair are three different splits")
+    return fig
+
+
+def cannot_count(theme: Theme) -> Figure:
+    """One, two and four equal neighbours; what is due, what a sum says, what an average says."""
+    fig, (top, low) = plt.subplots(2, 1, height_ratios=(1.0, 1.15))
+    counts = (1, 2, 4)
+    for x, k in enumerate(counts):
+        around = np.linspace(0, 2 * np.pi, k, endpoint=False) + np.pi / 2
+        for angle in around:
+            at = (x + 0.2 * np.cos(angle), 0.85 * np.sin(angle))
+            top.plot([x, at[0]], [0, at[1]], color=theme.line, linewidth=1.5, zorder=0)
+            top.plot(*at, "o", color=theme.soft, markersize=8)
+        top.plot(x, 0, "o", color=theme.mark, markersize=11)
+    top.set(xlim=(-0.5, 2.9), ylim=(-1.35, 1.35))
+    top.axis("off")
+    due = np.array(counts) / 2
+    lines = {
+        "a sum over neighbours": (due, "-", theme.mark, 5),
+        "what is due": (due, "--", theme.ink, 1.5),
+        "an average of them": (due * 0 + 0.5, "-", theme.soft, 2),
+    }
+    for name, (y, style, colour, width) in lines.items():
+        low.plot(range(3), y, style, color=colour, linewidth=width)
+        down = -6 if name == "a sum over neighbours" else 4 if name == "what is due" else 0
+        low.annotate(name, (2, y[-1]), (7, down), textcoords="offset points", color=colour, va="center")
+    low.set(xlim=(-0.5, 2.9), ylim=(0, 2.3), xticks=range(3), yticks=(0, 1, 2), ylabel="claim")
+    low.set_xlabel("equal neighbours, each saving 1 with the agent")
+    low.set_xticklabels(counts)
+    low.spines["bottom"].set_bounds(-0.5, 2.2)
+    fig.suptitle("Only a sum knows how many there are", x=0.02, ha="left", fontsize=11, color=theme.ink)
+    return fig
+
+
+def one_negotiation(theme: Theme) -> Iterator[Figure]:
+    """60 carriers that name partners, round by round: the frames."""
+    market = negotiation.make_market(negotiation.draw_carriers(1, 60, seed=5))
+    depots = negotiation.draw_carriers(1, 60, seed=5)[0, :, 0].numpy()
+    scorer = negotiators.new_scorer(6, as_generator(0))
+    negotiators.load_weights(OUT.parents[1] / "notebooks/artefacts/05_gain_sharing/imitator_0.safetensors", scorer)
+    with torch.no_grad():
+        when = negotiation.naming_protocol(market, scorer.double(), bars=(2.0, 1.0, 0.0, -1.0)).when.numpy()
+    teams = [[i for i in row if i < 60] for row in market.members.tolist()]
+    last = int(when.max()) + 1
+    for frame in (0, *range(1, last + 1), last):
+        fig, ax = plt.subplots(figsize=(6, 4.4))
+        ax.axis("off")
+        ax.set_aspect("equal")
+        for row, team in enumerate(teams):
+            around = depots[[*team, team[0]]]
+            if frame == 0:
+                ax.plot(*around.T, color=theme.line, linewidth=0.4, zorder=0)
+            elif 0 <= when[row] < frame:
+                colour = COLOURS[int(when[row]) % 6]
+                ax.fill(*around.T, facecolor=colour, alpha=0.35, edgecolor=colour, linewidth=2.4)
+        ax.plot(*depots.T, "o", color=theme.ink, markersize=4)
+        together = sum(len(team) for row, team in enumerate(teams) if 0 <= when[row] < frame)
+        ax.set_title(f"round {frame}: {together} of 60 have partners" if frame else "60 carriers, and every coalition on somebody's list")
+        yield fig
+
+
+def crowd_pay(theme: Theme) -> Figure:
+    """What one more helper is paid at the specialist's site, under three divisions of the reward."""
+    helpers = np.arange(1, 7)
+    rules = {
+        "equal split": (1 / (helpers + 1), theme.soft, "s"),
+        "Shapley": (1 / (helpers * (helpers + 1)), theme.ink, "^"),
+        "nucleolus": (np.where(helpers == 1, 0.5, 0.0), theme.mark, "o"),
+    }
+    fig, ax = plt.subplots()
+    ax.axhline(0.15, color=theme.line, linestyle="--", linewidth=1.4, zorder=0)
+    ax.annotate("a little job pays 0.15", (4.2, 0.15), (0, -5), textcoords="offset points", ha="center", va="top", color=theme.soft)
+    for pay, colour, marker in rules.values():
+        ax.plot(helpers, pay, marker + "-", color=colour, linewidth=1.8, markersize=7, clip_on=False)
+    for name, place, shift in (("equal split", (3, 0.25), (8, 6)), ("Shapley", (2, 1 / 6), (9, 8)), ("nucleolus", (2, 0.0), (12, 8))):
+        ax.annotate(name, place, shift, textcoords="offset points", ha="left", color=rules[name][1])
+    ax.set(xlim=(0.8, 6.2), ylim=(0, 0.55), xticks=helpers)
+    ax.set(xlabel="helpers at the specialist's site, of whom one is needed", ylabel="pay of each helper")
+    ax.set_title("The nucleolus stops paying when the second helper comes")
+    return fig
+
+
+def nucleolus_cycle(theme: Theme) -> Figure:
+    """Change per iteration of the nucleolus operator on the three-state example, with full and half steps."""
+    fig, ax = plt.subplots()
+    cases = {
+        "its own successor for each coalition": (1, False, theme.mark),
+        "the same, half steps": (0.5, False, theme.ink),
+        "one successor for all": (1, True, theme.soft),
+    }
+    for name, (step, shared, colour) in cases.items():
+        x, changes = np.zeros((3, 3)), []
+        follows = CYCLE_SUCCESSORS
+        if shared:
+            follows = np.repeat(follows[:, -1:], 8, axis=1)
+        for _ in range(300):
+            there = (1 - step) * x + step * credit_backup(CYCLE_REWARDS, follows, x, 0.95)
+            changes.append(np.abs(there - x).max())
+            x = there
+        ax.plot(np.arange(1, 301), changes, color=colour, linewidth=1.8)
+        side = "left" if changes[-1] < 1 else "center"
+        ax.annotate(name, (200, changes[200]), (4, 6), textcoords="offset points", ha=side, va="bottom", color=colour)
+    ax.set(yscale="log", xlim=(0, 305), ylim=(1e-8, 30), xlabel="iteration", ylabel="largest change")
+    ax.set_title("Where coalitions part ways, the operator need not settle")
+    return fig
+
+
+def generosity_bound(theme: Theme) -> Figure:
+    """Learned reactions of 20 runs for five discount factors, and the bound c / (b gamma (1 - tremble))."""
+    path = OUT.parents[1] / "notebooks" / "artefacts" / "10_social_preferences" / "uncertainty.json"
+    runs = read_artefact(path)["results"].values()
+    fig, ax = plt.subplots()
+    gamma = np.linspace(0.56, 0.97, 200)
+    ax.plot(gamma, 0.5 / gamma / 0.95, "--", color=theme.ink, linewidth=1.5, zorder=0)
+    for x in (0.6, 0.7, 0.8, 0.9, 0.95):
+        policies = [run["as published" if x == 0.9 else f"gamma {x}"]["policy"] for run in runs]
+        react = [(p[1] + p[3] - p[2] - p[4]) / 2 for p in policies]
+        apart = x + 0.004 * np.linspace(-1, 1, len(react))  # side by side, or they hide each other
+        ax.plot(apart, react, "o", color=theme.mark, markersize=4, alpha=0.7, markeredgewidth=0)
+    ax.annotate("bound: help pays above it", (0.71, 0.5 / 0.71 / 0.95), (8, 34), textcoords="offset points", color=theme.ink,
+                arrowprops={"arrowstyle": "-", "color": theme.line})
+    ax.annotate("20 learned policies", (0.605, 0.93), (12, 6), textcoords="offset points", color=theme.mark)
+    ax.set(xlim=(0.56, 0.97), ylim=(0.2, 1.05), xlabel="weight of the next round, γ")
+    ax.set_ylabel("help after help, less help after none")
+    ax.set_title("They punish about as much as it takes")
+    return fig
+
+
+def buddies(theme: Theme) -> Figure:
+    """Who chose whom in four rounds of Prisoner's Buddy, after training under uncertain preferences."""
+    path = OUT.parents[1] / "notebooks" / "artefacts" / "10_social_preferences" / "teams.json"
+    actions = np.array(read_artefact(path)["results"][0]["uncertain"]["episode"])
+    angle = np.pi / 2 - 2 * np.pi * np.arange(5) / 5
+    place = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    fig, axes = plt.subplots(1, 4, figsize=(6, 2.1))
+    for ax, t in zip(axes, (0, 3, 6, 15), strict=True):
+        chosen = [(i + a) % 5 if a else i for i, a in enumerate(actions[t])]
+        for i, j in enumerate(chosen):
+            ax.plot(*place[i], MARKERS[i], color=COLOURS[i], markersize=10)
+            if i != j:
+                mutual = chosen[j] == i
+                arrow = {"arrowstyle": "-" if mutual else "->", "lw": 3 if mutual else 1, "shrinkA": 8, "shrinkB": 8}
+                ax.annotate("", place[j], place[i], arrowprops=arrow | {"color": theme.ink if mutual else theme.soft})
+        ax.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal")
+        ax.set_title(f"round {t + 1}", fontsize=9.5, loc="center")
+        ax.axis("off")
+    return fig
 
 
 FIGURES = (
@@ -512,6 +679,9 @@ FIGURES = (
     *(thirty_strangers, other_play_valley),
     *(first_step, shaping_rates),
     *(three_looks,),
+    *(three_splits, cannot_count),
+    *(crowd_pay, nucleolus_cycle),
+    *(generosity_bound, buddies),
 )
 
 
@@ -528,7 +698,10 @@ def main() -> None:
                 print(path.relative_to(OUT.parent))
     for theme in THEMES:
         with matplotlib.rc_context(STYLE | theme.colours):
-            write_animation(OUT / f"radars_at_work_{theme.name}.gif", theme)
+            for draw, duration in ((radars_at_work, (500, 900)), (one_negotiation, (1200,))):
+                path = OUT / f"{draw.__name__}_{theme.name}.gif"
+                write_animation(path, theme, draw(theme), duration)
+                print(path.relative_to(OUT.parent))
 
 
 if __name__ == "__main__":

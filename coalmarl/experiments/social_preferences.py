@@ -169,25 +169,22 @@ def _zoo(seed: int, run: Run) -> Part:
 
     *_, last = ppo(WithPreferences(512), RECIPROCITY, seed=seed)
     agents = {"uncertain": player(last.actor)} | {f"alpha {alpha}": _kind(alpha, seed) for alpha in (0.0, 0.5, 0.75)}
-    found: Part = {"agents": list(agents), "paid": {}, "excluded": {}}
+    found: Part = {"agents": list(agents), "paid": {}}
     given = []
     for strategy in axelrod.strategies:
-        name = strategy.name
         if strategy.classifier["long_run_time"]:
-            found["excluded"][name] = "takes long"
             continue
         try:
             paid = _against(strategy, list(agents.values()), seed).mean(1)
-        except ValueError as error:  # made for other payoffs
-            found["excluded"][name] = f"refuses: {error}"[:60]
+        except ValueError:  # made for other payoffs
             continue
-        found["paid"][name] = _rounded(paid[:, 0], 2)
+        found["paid"][strategy.name] = _rounded(paid[:, 0], 2)
         given.append(paid[:, 1])
     return found | {"strangers_paid": _rounded(torch.stack(given).mean(0))}
 
 
 def _zoo_rank(seed: int, run: Run) -> Part:
-    """What do the strategies of the Axelrod library earn among each other, per round, on average?"""
+    """What do the strategies of the Axelrod library earn among each other, and which cannot take part?"""
     import axelrod
 
     game = axelrod.Game(r=2, s=-2, t=4, p=0)
@@ -204,7 +201,9 @@ def _zoo_rank(seed: int, run: Run) -> Part:
         earned.setdefault(a.name, []).append(paid[0])
         if a is not b:
             earned.setdefault(b.name, []).append(paid[1])
-    return {name: round(sum(paid) / len(paid), 3) for name, paid in earned.items()}
+    found: Part = {"earned": {name: round(sum(paid) / len(paid), 3) for name, paid in earned.items()}}
+    slow = {strategy.name: "takes long" for strategy in axelrod.strategies if strategy not in quick}
+    return found | {"excluded": slow | {s.name: "refuses these payoffs" for s in quick if s.name not in earned}}
 
 
 def _against(strategy: Any, agents: list[Player], seed: int, copies: int = 4, rounds: int = 40) -> Tensor:
