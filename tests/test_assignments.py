@@ -35,6 +35,16 @@ MISTAKES = {
         ("claims.sum() >= 1", "claims.sum() >= 2"),
         ("(1 - claims.sum()) / len(claims)", "0"),
     ],
+    "10_preferences": [
+        ("T.sum(axis=1, keepdims=True)", "T.sum(axis=0, keepdims=True)"),
+        ("(T < 0).any() or ", ""),
+        ("b * (T.sum(axis=1) - own) > c * own", "b * (T.sum(axis=0) - own) > c * own"),
+        ("b * (T.sum(axis=1) - own) > c * own", "b * T.sum(axis=1) > c * own"),
+        ("c / (gamma * b)", "c / b"),
+        ("if q >= 0 else None", "if q > -1 else None"),
+        ("[[0, 1, 3, 2, 4]]", "[[0, 1, 2, 3, 4]]"),  # whose CD is it?
+        ("total / rounds", "state[0] + state[1]"),
+    ],
 }
 
 
