@@ -727,7 +727,7 @@ def worst_excess_play(worths: ArrayLike, *, steps: int = 4000, rate: float = 0.0
     Notes
     -----
     Constrained reinforcement learning in small: the players move towards those whose
-    coalitions press, the multipliers towards the pressing coalitions.  It finds a point of
+    coalitions press, the multipliers towards the pressing coalitions.  It settles near
     the *least core*, which is the nucleolus only where the least core is one point.
 
     Examples

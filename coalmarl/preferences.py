@@ -936,7 +936,8 @@ class ExactSettings:
             raise ValueError(f"expected a tremble in [0, 1] and a rate above 0, got {self.tremble} and {self.rate}")
 
 
-EXACT, TABLE = ExactSettings(), ExactSettings(updates=1500, rate=20.0)
+EXACT = ExactSettings()
+TABLE = ExactSettings(updates=1500, rate=20.0)
 
 
 def cooperation(own: Tensor, other: Tensor, gamma: float = 0.9) -> Tensor:

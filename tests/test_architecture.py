@@ -42,7 +42,7 @@ ROWS = {
     "negotiators": ("allocation bargaining envs learners negotiation", "torch safetensors"),
     "tracking": ("solutions structures", "numpy"),
     "teamwork": ("coalitions", "numpy"),
-    "credit": ("coalitions games solutions teamwork collectives envs learners", "torch numpy"),
+    "credit": ("coalitions games solutions teamwork envs learners", "torch numpy"),
     "shaping": ("envs", "torch"),
     "evaluation": ("", "numpy joblib"),
     "plotting": ("coalitions games solutions", "matplotlib numpy"),

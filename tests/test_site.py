@@ -7,6 +7,7 @@ without a Chromium, they are skipped and say so.
 import functools
 import http.server
 import re
+import runpy
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from playwright.sync_api import Browser, Page, Playwright, Route, sync_playwright
 
@@ -24,6 +26,7 @@ from coalmarl.solutions import core_is_empty, nucleolus, shapley
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
+EXPLORABLES = runpy.run_path(str(ROOT / "book" / "explorables.py"))
 TITLE = yaml.safe_load((ROOT / "_config.yml").read_text())["title"]
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"
@@ -370,3 +373,19 @@ def test_the_triangle_follows_the_keyboard(fresh: Visit) -> None:
         page.keyboard.press("ArrowUp")
     assert "Your split: 1.75, 1.75 and 8.5; {1, 2} and {2, 3} would rather leave." in words.inner_text()
     assert handle.get_attribute("aria-valuetext") == "1.75, 1.75 and 8.5"
+
+
+def test_the_phase_diagram_shows_what_the_model_learned(fresh: Visit) -> None:
+    page = fresh.go("book/10_social_preferences.html").page
+    phase = page.evaluate("PHASE")
+    levels = torch.tensor(phase["levels"], dtype=torch.float64)
+    some = torch.tensor([[1, 8], [5, 5], [8, 1]])  # three squares of the map, learned again
+    helped, habits = EXPLORABLES["known_loners"](levels[some[:, 0]], levels[some[:, 1]])
+    for (i, j), share, habit in zip(some.tolist(), helped, habits, strict=True):
+        assert abs(phase["helped"][i][j] - float(share)) < 0.02
+        assert np.allclose(phase["habits"][i][j], habit, atol=0.02)
+    words, sliders = page.locator("figure.explorable .words"), page.locator("figure.explorable input")
+    sliders.nth(0).focus()
+    for _ in range(9):
+        page.keyboard.press("ArrowRight")
+    assert words.inner_text().startswith(f"They help each other in {round(100 * phase['helped'][9][5])} % of the rounds.")
