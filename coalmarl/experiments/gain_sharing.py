@@ -40,7 +40,7 @@ BARS = (2.0, 1.0, 0.0, -1.0)
 def _store(name: str, seed: int, network: torch.nn.Module) -> None:
     """Keep the weights beside the artefact, which names the commit."""
     WEIGHTS.mkdir(parents=True, exist_ok=True)
-    experiment = {"claimer": "allocation", "values": "bargaining", "waiting": "bargaining"}.get(name, "negotiators")
+    experiment = "allocation" if name == "claimer" else "negotiators"
     about = {"command": f"python -m coalmarl.experiments {experiment} --seeds {seed}", "seed": str(seed)}
     negotiators.save_weights(WEIGHTS / f"{name}_{seed}.safetensors", network, about)
 
@@ -233,8 +233,6 @@ def _bargaining(seed: int, run: Run) -> Part:
         "exact equilibrium": bargaining.Believers(v[:, None].expand(-1, 3, 8), exact.waiting),
     }
     played = {name: {k: round(x, 5) for k, x in play(player, v, seed=seed).items()} for name, player in players.items()}
-    _store("values", seed, values)
-    _store("waiting", seed, waiting)
     return played | {
         "queries": {"shown in training": shown, "paid in training": oracle.calls - shown, "negotiating": during, "paid": asked.calls},
         "equal_r2": round(_r2(v[:, 7:].expand(-1, 3) / 3, _shapley3(v)), 5),
