@@ -153,9 +153,10 @@ def _gauge(task: Task, q: Tensor) -> Part:
     worths, held = teamwork.coalition_values(task, 0.9), q.amax(-1).numpy()
     moved = held + credit.nucleolus_offsets(q.numpy(), worths)
     rules = {"nucleolus": credit.nucleolus_credit, "Shapley": credit.shapley_credit}
-    exact = {name: credit.worst_excess(worths, rule(worths)).tolist() for name, rule in rules.items()}
-    exact["equal"] = credit.worst_excess(worths, np.repeat(worths[:, -1:] / task.agents, task.agents, axis=1)).tolist()
-    learned = {name: credit.worst_excess(worths, x.swapaxes(1, 2)).round(4).tolist() for name, x in (("vdn", held), ("moved", moved))}
+    exact = {name: float(credit.worst_excess(worths, rule(worths)).mean()) for name, rule in rules.items()}
+    exact["equal"] = float(credit.worst_excess(worths, np.repeat(worths[:, -1:] / task.agents, task.agents, axis=1)).mean())
+    splits = {"vdn": held, "moved": moved}
+    learned = {name: credit.worst_excess(worths, x.swapaxes(1, 2)).mean(axis=-1).round(4).tolist() for name, x in splits.items()}
     ratio = (moved[:, 0] / moved[:, 1:].mean(axis=1)).mean(axis=-1)
     return {"worst_excess": exact | learned, "strong_to_weak": ratio.round(4).tolist()}
 
@@ -173,7 +174,7 @@ def _coalition_worths(seed: int, run: Run) -> Part:
                 guesses[f"{name} {rate:g}"] = credit.q_of_coalitions(task, seen, gamma=0.9, rate=rate, passes=passes)
         for name, guess in guesses.items():
             error = np.abs(guess - worths)[:, 1:].mean() / worths[:, 1:].mean()
-            excess = float(credit.worst_excess(worths, credit.nucleolus_credit(guess)))
+            excess = float(credit.worst_excess(worths, credit.nucleolus_credit(guess)).mean())
             found[f"part {part:g}, {steps} steps, {name}"] = {"error": round(float(error), 4), "worst_excess": round(excess, 3)}
     return found
 
