@@ -72,6 +72,7 @@ test-long: test .venv-instructor/.ready ## what takes longer: other threads, a l
 	@echo "Labs on a lesser processor"
 	@$(LESSER) $(MAKE) --no-print-directory labs
 	@echo "Long tests"
+	@$(BIN)/python -m uv pip install -q --python $(BIN)/python --group zoo -c requirements.txt
 	@HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q -m "long or not long"
 	@$(MAKE) --no-print-directory wheel book-sphinx
 
