@@ -65,6 +65,7 @@ assignments: .venv-instructor/.ready ## make the assignments for a class: releas
 bench: $(READY) .venv-bench/.ready ## the speed of coalmarl beside its peers, as a table
 	@.venv-bench/bin/python -m benchmarks
 	@$(BIN)/python -m benchmarks.worlds
+	@$(BIN)/python -m benchmarks.crowds
 
 test-long: test .venv-instructor/.ready ## what takes longer: other threads, a lesser processor, all mutants, long fuzzing, wheel
 	@echo "Labs with two threads"
