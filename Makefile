@@ -64,7 +64,7 @@ assignments: .venv-instructor/.ready ## make the assignments for a class: releas
 
 bench: $(READY) .venv-bench/.ready ## measure the speed of coalmarl beside its peers and store the tables of the page on performance
 	@mkdir -p _build && .venv-bench/bin/python -m benchmarks > _build/benchmarks.md
-	@for part in batches labs; do $(BIN)/python -m benchmarks.$$part >> _build/benchmarks.md || exit 1; done
+	@for part in batches crowds labs; do $(BIN)/python -m benchmarks.$$part >> _build/benchmarks.md || exit 1; done
 	@mv _build/benchmarks.md book/benchmarks.md && cat book/benchmarks.md
 
 test-long: test .venv-instructor/.ready ## what takes longer: other threads, a lesser processor, all mutants, long fuzzing, wheel

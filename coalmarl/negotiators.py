@@ -153,6 +153,9 @@ def over_seats(market: Market, x: Tensor) -> Tensor:
     return total.index_add(0, market.members.flatten(), x.flatten(0, 1))
 
 
+PART = 8192  # coalitions looked at together: their numbers fit a processor's cache
+
+
 class _Layer(nn.Module):
     """One exchange of messages."""
 
@@ -162,15 +165,20 @@ class _Layer(nn.Module):
         self.update = nn.Sequential(nn.Linear(4 * width, 2 * width), nn.ReLU(inplace=True), nn.Linear(2 * width, width))
 
     def forward(self, market: Market, z: Tensor) -> tuple[Tensor, Tensor]:
-        present = market.present[..., None]
-        x = self.norm(z) * present
-        weight = self.weigh(x).clamp(-8, 8).exp() * present
+        there = market.present[..., None].to(z.dtype)
+        x = self.norm(z) * there
+        weight = self.weigh(x).clamp(-8, 8).exp() * there
         told = (self.tell(x).unflatten(-1, (2, -1)) * weight[..., None]).flatten(-2)
         total = over_seats(market, torch.cat([told, weight], -1))
-        h = total[:, :-2] / total[:, -2:].clamp(min=1e-9).repeat_interleave(told.shape[-1] // 2, 1)
-        mine = torch.cat([x, h[market.members] * present], -1)
-        theirs = mine.sum(1, keepdim=True) - mine
-        return z + self.update(torch.cat([mine, theirs], -1)), h
+        h = total[:, :-2] / total[:, -2:].clamp(min=1e-9).repeat_interleave(told.shape[-1] // 2, 1)  # 0 for nobody
+        parts = zip(*(torch.split(table, PART) for table in (z, x, market.members)))
+        return torch.cat([old + self._news(own, h.index_select(0, who.flatten())) for old, own, who in parts]), h
+
+    def _news(self, x: Tensor, h: Tensor) -> Tensor:
+        """What every seat of some coalitions makes of its own and its partners' news."""
+        mine = torch.cat([x, h.view(x.shape)], -1)
+        news: Tensor = self.update(torch.cat([mine, mine.sum(1, keepdim=True) - mine], -1))
+        return news
 
 
 class Messenger(nn.Module):

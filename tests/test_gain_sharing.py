@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations, permutations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,7 +40,10 @@ from coalmarl.bargaining import (
     stationary_equilibrium,
     views,
 )
+from coalmarl.credit import nucleolus_credit
 from coalmarl.envs import as_generator
+from coalmarl.experiments import gain_sharing as runs
+from coalmarl.experiments import read_artefact
 from coalmarl.games import TUGame, is_convex
 from coalmarl.learners import build, mlp
 from coalmarl.negotiation import (
@@ -81,7 +85,7 @@ from coalmarl.negotiators import (
     tune_selfishly,
 )
 from coalmarl.routing import tour_costs as routes
-from coalmarl.solutions import in_core, shapley
+from coalmarl.solutions import in_core, nucleolus, shapley
 
 GAMES = draw_deliveries(40, seed=11)
 V = routing_values(GAMES)
@@ -210,6 +214,33 @@ def test_the_best_coalition_per_head_contains_the_player():
 
 
 # --- bargaining: the protocol and what players see ------------------------------------------------------------------
+
+
+def test_those_who_know_what_is_due_offer_it_to_all_and_ask_for_four_worths():
+    oracle = Oracle(GAMES)
+    v = torch.zeros(40, 8, dtype=torch.float64)
+    for S in bargaining.TEAMS:
+        v[:, S] = oracle(torch.full((40,), S))
+    assert torch.equal(v, V) and oracle.calls == 4 * 40
+    rules = {"shapley": (runs._shapley3(v), shapley), "nucleolus": (torch.from_numpy(nucleolus_credit(v.numpy())), nucleolus)}
+    for due, exact in rules.values():
+        ended = negotiate(runs.Dividers(due), 40, seed=0)
+        assert ended.coalition.tolist() == [7] * 40 and ended.rounds.tolist() == [1] * 40
+        for game in range(40):
+            expected = exact(TUGame(V[game].numpy()))
+            np.testing.assert_allclose((ended.shares[game] * V[game, 7]).numpy(), expected, atol=1e-9)
+    nothing = runs.Dividers(torch.zeros(2, 3)).propose(torch.tensor([0, 1]), as_generator(0))
+    torch.testing.assert_close(nothing.shares, torch.full((2, 3), 1 / 3))
+    for due in (torch.ones(3), torch.ones(2, 2), torch.tensor([[2.0, -1.0, 1.0]]), torch.tensor([[math.nan] * 3])):
+        with pytest.raises(ValueError, match=r"parts of shape \(B, 3\)"):
+            runs.Dividers(due)
+
+
+def test_a_pair_leaves_exactly_where_the_core_would_lose_it():
+    paid = torch.rand(40, 3, generator=as_generator(0), dtype=torch.float64)
+    paid = paid / paid.sum(1, keepdim=True) * V[:, 7:]
+    stays = [in_core(TUGame(v.numpy()), x.numpy()) for v, x in zip(V, paid)]
+    assert runs._a_pair_leaves(V, paid).tolist() == [not s for s in stays] and 0 < sum(stays) < 40
 
 
 class Scripted:
@@ -469,6 +500,15 @@ def test_a_short_training_beats_equal_claims_at_a_size_never_seen():
     claims = claims * fair.sum() / claims.sum()
     assert float((claims - fair).square().mean()) < 0.5 * float(fair.var())
     assert 150 * 64 * 5 <= claimer.queries <= 150 * 64 * 12
+
+
+def test_one_agent_alone_and_more_neighbours_than_others():
+    alone, three = draw_lanes(2, 1, seed=0), draw_lanes(2, 3, seed=0)
+    assert lane_shapley(alone).tolist() == [[0.0], [0.0]] and local_blocking(alone, torch.zeros(2, 1)).tolist() == [0.0, 0.0]
+    assert torch.equal(local_blocking(three, torch.zeros(2, 3), k=9), local_blocking(three, torch.zeros(2, 3), k=2))
+    for pool in ("own", "softmax", "sum", "local"):
+        with torch.no_grad():
+            assert bool(build(lambda pool=pool: Claimer(pool), as_generator(0))(alone).isfinite().all()), pool
 
 
 def test_bad_input_to_allocation():
@@ -978,6 +1018,17 @@ def test_weights_come_back_to_half_precision_with_their_story(tmp_path):
     assert length % 8 == 0 and path.read_bytes()[8:9] == b"{"
 
 
+@pytest.mark.parametrize("learn", [
+    lambda: imitate(seed=0, updates=1, layers=1, graphs=1, worlds=1, n=5, device="abacus"),
+    lambda: learn_selfishly(seed=0, updates=1, worlds=1, n=5, device="abacus"),
+    lambda: tune_selfishly(new_scorer(1, as_generator(0)), seed=0, updates=1, device="abacus"),
+    lambda: fit_savings(seed=0, updates=1, device="abacus"),
+], ids=["imitate", "selfish", "tuned", "savings"])  # fmt: skip
+def test_no_learner_trains_on_a_device_that_there_is_not(learn):
+    with pytest.raises(ValueError, match="device"):
+        learn()
+
+
 def test_damaged_or_foreign_weights_are_refused_whole(tmp_path):
     path, network = tmp_path / "w.safetensors", new_scorer(2, as_generator(0))
     save_weights(path, loud_scorer(2).float(), {})
@@ -1041,6 +1092,24 @@ def test_claims_of_ten_times_as_many_cost_at_most_twelve_times_as_much():
             claimer(lanes)
             cost[n] = timed(claimer, lanes)[1]
     assert cost[1000] < 0.2 and cost[10_000] < 12 * cost[1000]
+
+
+@pytest.mark.long
+def test_a_round_among_five_thousand_costs_less_than_a_fifth_of_a_second():
+    market, scorer = make_market(draw_carriers(1, 5000, seed=0)), new_scorer(6, as_generator(0))
+    with torch.no_grad():
+        costs = [timed(naming_protocol, market, scorer, rounds=1)[1] for _ in range(9)]
+    assert min(costs) < 0.2, costs
+
+
+def test_the_stored_runs_meet_their_bars_over_five_seeds():
+    folder = Path(__file__).parents[1] / "notebooks" / "artefacts" / "05_gain_sharing"
+    stored = [read_artefact(folder / f"{name}.json")["results"] for name in ("bargaining", "allocation", "negotiators")]
+    claims = runs.measured_claims(*stored)
+    assert {c.id for c in claims} == {"C09", "C10"} and min(c.seeds for c in claims) >= 5
+    assert [c.what for c in claims if not c.met] == ["sum over all pairs at 1,000: R2"]  # a failure that was foretold and did not come
+    assert not runs.pick(stored[0], "queries", "negotiating").any()
+    assert not runs.pick(stored[0], "grand, nucleolus", "blocked").any()
 
 
 @pytest.mark.long

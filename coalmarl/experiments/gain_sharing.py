@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coalmarl import allocation, bargaining, negotiation, negotiators, routing
+from coalmarl import allocation, bargaining, credit, negotiation, negotiators, routing
 from coalmarl.envs import as_generator
 from coalmarl.evaluation import Claim, bootstrap_interval
 from coalmarl.experiments import Experiment, Part, Run
@@ -167,6 +167,49 @@ def _r2(x: Tensor, truth: Tensor) -> float:
     return 1 - float(((x - truth) ** 2).sum() / ((truth - truth.mean(-1, keepdim=True).mean()) ** 2).sum())
 
 
+class Dividers(bargaining.EqualSplitters):
+    """Players who know what everybody is due, propose that to all three, and accept everything.
+
+    Parameters
+    ----------
+    due : Tensor, shape (B, 3)
+        Parts of each game's v(N), by the Shapley value or another rule.  Whoever works them out
+        has to know the worths.
+
+    Raises
+    ------
+    ValueError
+        If a part is negative, or the shape is another.
+
+    Examples
+    --------
+    >>> players = Dividers(torch.tensor([[3.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+    >>> players.propose(torch.tensor([0, 0]), as_generator(0)).shares[:, 0]
+    tensor([0.7500, 0.3333])
+    """
+
+    def __init__(self, due: Tensor) -> None:
+        if due.ndim != 2 or due.shape[1] != 3 or not bool((due >= -1e-9).all()):
+            raise ValueError(f"expected parts of shape (B, 3), none negative, got {tuple(due.shape)}, the least {float(due.min())}")
+        total = due.sum(1, keepdim=True)
+        self.shares = torch.where(total > 0, due / total, 1 / 3).clamp(min=0)
+
+    def propose(self, proposer: Tensor, generator: torch.Generator) -> bargaining.Offer:
+        """Offer what is due.
+
+        Parameters
+        ----------
+        proposer : Tensor of int64, shape (B,)
+        generator : torch.Generator
+            Not needed.
+
+        Returns
+        -------
+        Offer
+        """
+        return bargaining.Offer(torch.full_like(proposer, 7), self.shares)
+
+
 def play(players: bargaining.Bargainer, v: Tensor, *, seed: int) -> dict[str, float]:
     """Measure bargainers: their first proposals, and what 20 negotiations of each game bring.
 
@@ -182,8 +225,9 @@ def play(players: bargaining.Bargainer, v: Tensor, *, seed: int) -> dict[str, fl
     dict of str to float
         How often a proposal is the best coalition per head ("accuracy"), how much less it gains
         per head ("gap"), the mean "ask_grand" for the grand coalition, "rounds", "welfare" as
-        a share of v(N), and how well Shapley values explain what is paid ("shapley_r2",
-        "shapley_mae").
+        a share of v(N), how well Shapley values explain what is paid ("shapley_r2",
+        "shapley_mae"), and how often an agreement leaves a pair less than it gains by itself
+        ("blocked").
 
     Examples
     --------
@@ -197,7 +241,8 @@ def play(players: bargaining.Bargainer, v: Tensor, *, seed: int) -> dict[str, fl
     top, got = per_head.gather(1, best), per_head.gather(1, chosen)
     able = gains[:, None] & (top > 0)
     ends = [bargaining.negotiate(players, len(v), seed=as_generator(1000 * seed + k)) for k in range(20)]
-    paid = torch.stack([end.shares * v.gather(1, end.coalition[:, None]) * 0.95 ** (end.rounds[:, None] - 1) for end in ends]).mean(0)
+    money = [end.shares * v.gather(1, end.coalition[:, None]) for end in ends]
+    paid = torch.stack([m * 0.95 ** (end.rounds[:, None] - 1) for m, end in zip(money, ends)]).mean(0)
     fair = _shapley3(v)
     return {
         "accuracy": float((chosen == best)[able].double().mean()),
@@ -207,7 +252,13 @@ def play(players: bargaining.Bargainer, v: Tensor, *, seed: int) -> dict[str, fl
         "welfare": float(torch.stack([v.gather(1, end.coalition[:, None]).sum() for end in ends]).mean() / v[:, 7].sum()),
         "shapley_r2": _r2(paid, fair),
         "shapley_mae": float((paid - fair).abs().mean()),
+        "blocked": float(torch.stack([_a_pair_leaves(v, m)[gains].double().mean() for m in money]).mean()),
     }
+
+
+def _a_pair_leaves(v: Tensor, paid: Tensor) -> Tensor:
+    """Whether two players would have more by themselves, (B,)."""
+    return (v > paid @ bargaining.MEMBERS.double().T + 1e-9)[:, [3, 5, 6]].any(1)
 
 
 def _bargaining(seed: int, run: Run) -> Part:
@@ -224,17 +275,28 @@ def _bargaining(seed: int, run: Run) -> Part:
     ends = bargaining.negotiate(learned, len(fresh), seed=seed)
     during = asked.calls
     asked(ends.coalition)
-    v = bargaining.routing_values(fresh)
+    paid = asked.calls
+    v = torch.zeros(len(fresh), 8, dtype=torch.float64)
+    for S in bargaining.TEAMS:  # what players who know v have to ask for
+        v[:, S] = asked(torch.full((len(fresh),), S))
     exact = bargaining.stationary_equilibrium(v)
     players: dict[str, bargaining.Bargainer] = {
         "random": bargaining.RandomBargainers(),
         "grand, equal split": bargaining.EqualSplitters(),
+        "grand, Shapley": Dividers(_shapley3(v)),
+        "grand, nucleolus": Dividers(torch.from_numpy(credit.nucleolus_credit(v.numpy()))),
         "learned": learned,
         "exact equilibrium": bargaining.Believers(v[:, None].expand(-1, 3, 8), exact.waiting),
     }
     played = {name: {k: round(x, 5) for k, x in play(player, v, seed=seed).items()} for name, player in players.items()}
     return played | {
-        "queries": {"shown in training": shown, "paid in training": oracle.calls - shown, "negotiating": during, "paid": asked.calls},
+        "queries": {
+            "shown in training": shown,
+            "paid in training": oracle.calls - shown,
+            "negotiating": during,
+            "paid": paid,
+            "known, per game": (asked.calls - paid) / len(fresh),
+        },
         "equal_r2": round(_r2(v[:, 7:].expand(-1, 3) / 3, _shapley3(v)), 5),
         "converged": round(float((exact.residual < 0.01).double().mean()), 5),
     }
