@@ -1,63 +1,46 @@
-"""Gains shared among thousands: one allocation, and one round of negotiation.
+"""Gains shared among thousands: one allocation, and the first and largest round of a negotiation.
 
-Times are CPU milliseconds of one thread, the median and the least of nine runs taken in turn.
-No other package does either, so ``growth`` compares with the smallest crowd: a cost that grows
-like the crowd stands near ``size``, which compares the crowds themselves.  The weights are the
-stored ones; ``python -m coalmarl.experiments negotiators`` takes about eight minutes to train
-them again.
+No peer does either, so ``growth`` compares with a thousand agents: a cost that grows like the crowd
+stands near the ratio of the sizes.  Weights are the stored ones.
 """
 
-from collections.abc import Callable
 from functools import partial
-from statistics import median
-from time import process_time
 
 import torch
 
+from benchmarks import cpu, head, row, short
 from coalmarl import allocation, negotiation
 from coalmarl.envs import as_generator
 from coalmarl.experiments.gain_sharing import BARS, WEIGHTS, stored
 from coalmarl.learners import build
 from coalmarl.negotiators import load_weights
 
-RUNS = 9
+LARGER = {"allocation": 10_000, "round": 5000}
 
 
-def cpu(*tasks: Callable[[], object]) -> list[list[float]]:
-    """CPU times of each task, run in turn, after one run that does not count."""
-    times: list[list[float]] = [[] for _ in tasks]
-    for _ in range(RUNS + 1):
-        for task, own in zip(tasks, times):
-            begin = process_time()
-            task()
-            own.append(process_time() - begin)
-    return [own[1:] for own in times]
+def allocate(agents: int) -> partial[object]:
+    claimer = build(lambda: allocation.Claimer("local"), as_generator(0))
+    load_weights(WEIGHTS / "claimer_0.safetensors", claimer)
+    return partial(claimer, allocation.draw_lanes(1, agents, seed=0))
 
 
-def report(sizes: tuple[int, ...], *tasks: Callable[[], object]) -> None:
-    times = cpu(*tasks)
-    for n, own in zip(sizes, times):
-        growth = median(own) / median(times[0])
-        print(f"{n:9}{1e3 * median(own):10.1f}{1e3 * min(own):10.1f}{n / sizes[0]:8.0f}{growth:9.1f}", flush=True)
+def negotiate(score: object, agents: int) -> partial[object]:
+    market = negotiation.make_market(negotiation.draw_carriers(1, agents, seed=0))
+    return partial(negotiation.naming_protocol, market, score, bars=BARS, rounds=1)
 
 
 @torch.no_grad()
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
     torch.set_num_threads(1)
-    head = f"{'agents':>9}{'median':>10}{'least':>10}{'size':>8}{'growth':>9}"
-    claimer = build(lambda: allocation.Claimer("local"), as_generator(0))
-    load_weights(WEIGHTS / "claimer_0.safetensors", claimer)
-    print(f"Allocation by local sums, milliseconds\n{head}")
-    sizes: tuple[int, ...] = (1000, 10_000)
-    report(sizes, *(partial(claimer, allocation.draw_lanes(1, n, seed=0)) for n in sizes))
-
-    sizes = (1000, 5000)
-    markets = [negotiation.make_market(negotiation.draw_carriers(1, n, seed=0)) for n in sizes]
-    scores = {"most per head": negotiation.per_head, "64 messages by rule": negotiation.bargained_scores(64), "imitator": stored("imitator", 0)}
-    for name, score in scores.items():
-        print(f"\nFirst round of the naming protocol, {name}, milliseconds\n{head}")
-        report(sizes, *(partial(negotiation.naming_protocol, market, score, bars=BARS, rounds=1) for market in markets))
+    scores = {"most per head": negotiation.per_head, "64 messages": negotiation.bargained_scores(64), "imitator": stored("imitator", 0)}
+    tasks = {"allocation, sum over 16 neighbours": (allocate, LARGER["allocation"])}
+    tasks |= {f"one round, {name}": (partial(negotiate, score), LARGER["round"]) for name, score in scores.items()}
+    head("Sharing gains among thousands, one thread, milliseconds", "what", "agents", "coalmarl", "growth")
+    for name, (make, larger) in tasks.items():
+        times = cpu(make(1000), make(larger))
+        for agents, time in zip((1000, larger), times):
+            row(name, f"{agents:,}", short(1e3 * time), short(time / times[0]))
 
 
 if __name__ == "__main__":

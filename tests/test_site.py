@@ -303,6 +303,30 @@ def test_solutions_open_on_a_click(fresh: Visit) -> None:
     assert fresh.go(CHAPTER + ".html").page.locator(".solution").count() > 0
 
 
+STOP = """() => {
+    const here = document.activeElement, ring = here.matches("nav summary") ? here.firstElementChild : here;
+    const { outlineStyle, outlineWidth, boxShadow, stroke } = getComputedStyle(ring), box = ring.getBoundingClientRect();
+    const ringed = outlineStyle != "none" && outlineWidth != "0px" || boxShadow != "none" || stroke != "none";
+    return here == document.body ? null : [here.outerHTML.slice(0, 80), ringed && box.width > 1 && box.height > 1];
+}"""
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit: Visit) -> None:
+    page = visit.page
+    page.reload()
+    page.evaluate("() => { window.reached = new Set(); document.addEventListener('focusin', event => reached.add(event.target)); }")
+    stops = []
+    while not stops or stops[-1] is not None:
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(STOP))
+        assert len(stops) < 2000
+    assert "Skip to main content" in stops[0][0]
+    assert [stop for stop, ringed in stops[:-1] if not ringed] == []
+    missed = """() => [...document.querySelectorAll(".bd-article :is(a[href], button, summary, input)")].filter(
+        node => node.checkVisibility({ visibilityProperty: true }) && !reached.has(node)).map(node => node.outerHTML.slice(0, 80))"""
+    assert page.evaluate(missed) == []
+
+
 def test_the_theme_button_works(fresh: Visit) -> None:
     page = fresh.go(CHAPTER + ".html").page
     seen = set()
