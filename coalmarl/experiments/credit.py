@@ -18,7 +18,7 @@ from coalmarl.teamwork import Numbers, Task, Vector
 CREDITS = {"team": credit.team_credit, "difference": credit.difference_credit, "Shapley": credit.shapley_credit, "nucleolus": credit.nucleolus_credit}
 METHODS = ("team", "VDN", "COMA", "equal split", "Shapley", "nucleolus", "difference")
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of a table; beyond 1 a learner overshoots
-SLOW_RATES = (0.0003, 0.001, *RATES)  # in a task of one step a slow table only scales what it has summed
+SLOW_RATES = (0.0001, 0.0003, 0.001, *RATES)  # in a task of one step a slow table only scales what it has summed
 EPSILONS = (0.03, 0.1, 0.3, 1.0)  # first share of random actions; the last is .05, or the first if that is less
 ACTOR_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)  # COMA has one more setting
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # of a network that learns values
@@ -47,18 +47,18 @@ def _hunts(seed: int, run: Run) -> Part:
 
 
 def _compared(task: Task, settings: list[tuple[float, ...]], seed: int) -> Part:
-    """For each method: every setting at 20 runs, the good ones at 100 fresh runs, and 60 more with the one that is left."""
+    """For each method: every setting at 40 runs, the good ones at 200 fresh runs, and 60 more with the one that is left."""
     found: Part = {"optimum": float(task.rewards.max())}
     for method in METHODS:
         tried = [(*setting, rate) for setting in settings for rate in ACTOR_RATES] if method == "COMA" else settings
-        first = _tried(task, method, tried, 20, 3 * seed)
-        lead = max(runs.mean() for runs in first.values()) - 0.02
-        second = _tried(task, method, [setting for setting in tried if first[setting].mean() >= lead], 100, 3 * seed + 1)
+        first = _tried(task, method, tried, 40, 3 * seed)
+        lead = max(runs.mean() for runs in first.values()) - 0.03
+        second = _tried(task, method, [setting for setting in tried if first[setting].mean() >= lead], 200, 3 * seed + 1)
         best = _middle({setting: float(runs.mean()) for setting, runs in second.items()}, tried)
         share, joint = _shares(task, method, [best] * 60, 3 * seed + 2)
         found[method] = {
             "tried": [[*setting, round(float(runs.mean()), 4)] for setting, runs in first.items()],
-            "again": [[*setting, round(float(runs.mean()), 4), round(float(runs.std() / 10), 5)] for setting, runs in second.items()],
+            "again": [[*setting, round(float(runs.mean()), 4), round(float(runs.std() / len(runs) ** 0.5), 5)] for setting, runs in second.items()],
             "setting": list(best),
             "share": share.round(5).tolist(),
             **_stability(task, method, joint),
