@@ -62,9 +62,10 @@ figures: $(READY) ## draw the figures of the theory pages again
 assignments: .venv-instructor/.ready ## make the assignments for a class: release, hidden tests seeded by COHORT=2027
 	@.venv-instructor/bin/python .ci/assignments.py _build/assignments $(COHORT)
 
-bench: $(READY) .venv-bench/.ready ## the speed of coalmarl beside its peers, as a table
-	@.venv-bench/bin/python -m benchmarks
-	@$(BIN)/python -m benchmarks.worlds
+bench: $(READY) .venv-bench/.ready ## measure the speed of coalmarl beside its peers and store the tables of the page on performance
+	@mkdir -p _build && .venv-bench/bin/python -m benchmarks > _build/benchmarks.md
+	@for part in batches labs; do $(BIN)/python -m benchmarks.$$part >> _build/benchmarks.md || exit 1; done
+	@mv _build/benchmarks.md book/benchmarks.md && cat book/benchmarks.md
 
 test-long: test .venv-instructor/.ready ## what takes longer: other threads, a lesser processor, all mutants, long fuzzing, wheel
 	@echo "Labs with two threads"

@@ -1,21 +1,22 @@
-"""Run the benchmarks of the dense games and print one table each: ``make bench``.
+"""The solvers of dense games beside their peers.
 
-Times are CPU seconds, the least of several runs taken in turn, so that both sides meet the
-same machine.  ``ratio`` is the peer's time divided by ours: above 1, we are faster.  Every
-pair of answers is compared; a difference stops the run.
+``ratio`` is the peer's time divided by ours: above 1, we are faster.  Every pair of answers is
+compared; a difference stops the run.
 """
 
+import platform
 import sys
-from collections.abc import Callable
+from datetime import date
 from functools import partial
 from importlib.metadata import version
-from time import process_time
+from pathlib import Path
 
 import coopgame
 import numpy as np
 from numpy.typing import NDArray
 from shapiq import ExactComputer
 
+from benchmarks import cpu, head, row, short
 from coalmarl.coalitions import coalition_sums, sizes
 from coalmarl.games import TUGame, weighted_voting
 from coalmarl.solutions import banzhaf, nucleolus, shapley, weighted_voting_indices
@@ -27,18 +28,11 @@ ELECTORAL_VOTES = (
 )  # fmt: skip
 
 
-def cpu(*tasks: Callable[[], object], seconds: float = 1.0) -> list[float]:
-    """Least CPU time of each task, run in turn: three times, more within ``seconds``, once if slow."""
-    best, start, rounds = [np.inf] * len(tasks), process_time(), 0
-    while process_time() - start < (seconds if rounds >= 3 else 60 * seconds) or rounds == 0:
-        for k, task in enumerate(tasks):
-            begin, repeats = process_time(), 0
-            while repeats < 1 or process_time() - begin < 1e-3:  # the clock ticks in microseconds
-                task()
-                repeats += 1
-            best[k] = min(best[k], (process_time() - begin) / repeats)
-        rounds += 1
-    return best
+def machine() -> str:
+    """The processor's own name, where the system tells it."""
+    told = Path("/proc/cpuinfo")
+    names = [line.partition(": ")[2] for line in told.read_text().splitlines() if line.startswith("model name")] if told.exists() else []
+    return f"an {names[0]}" if names else platform.processor() or platform.machine()
 
 
 def random_game(n: int) -> TUGame:
@@ -82,60 +76,57 @@ def shapiq_values(v: TUGame) -> NDArray[np.float64]:
 
 
 def bench_values() -> None:
-    print("Shapley and Banzhaf values of a dense game, milliseconds")
-    print(f"{'n':>4}{'':4}{'coalmarl':>12}{'coopgame-py':>14}{'ratio':>9}{'shapiq':>12}{'ratio':>9}{'x read':>9}")
+    title = "All Shapley and Banzhaf values of a dense game, milliseconds"
+    head(title, "n", "value", "coalmarl", "coopgame-py", "ratio", "shapiq", "ratio", "a plain read of the table")
     for n in (10, 12, 15, 20, 24):
         v = random_game(n)
         game = peer_game(v)
-        for name, own, peer in (("phi", shapley, coopgame.shapley), ("beta", banzhaf, coopgame.banzhaf)):
+        for name, own, peer in (("Shapley", shapley, coopgame.shapley), ("Banzhaf", banzhaf, coopgame.banzhaf)):
             same(own(v), peer(game), v)
             ours, theirs, read = cpu(partial(own, v), partial(peer, game), v.values.sum)
-            row = f"{n:4} {name:5}{1e3 * ours:10.3f}{1e3 * theirs:14.3f}{theirs / ours:9.1f}"
-            if name == "phi" and n <= 12:
+            third = np.nan
+            if name == "Shapley" and n <= 12:
                 same(own(v), shapiq_values(v), v)
                 (third,) = cpu(partial(shapiq_values, v))
-                row += f"{1e3 * third:12.1f}{third / ours:9.0f}"
-            else:
-                row += f"{'-':>12}{'-':>9}"
-            print(row + f"{ours / read:9.1f}", flush=True)
+            others = [short(1e3 * third), short(third / ours)] if third == third else ["", ""]
+            row(n, name, short(1e3 * ours), short(1e3 * theirs), short(theirs / ours), *others, short(1e3 * read))
 
 
 def bench_nucleolus() -> None:
-    print("\nNucleolus, milliseconds")
-    print(f"{'n':>4}  {'game':12}{'coalmarl':>12}{'coopgame-py':>14}{'ratio':>9}")
-    for n in (5, 8, 10, 12, 15, 18, 20):
-        for make in (voting_game, convex_game, sized_game):
+    head("Nucleolus, milliseconds", "n", "game", "coalmarl", "coopgame-py", "ratio")
+    for n in (5, 8, 10, 12, 15, 18, 20, 24):
+        for name, make in (("voting", voting_game), ("convex", convex_game), ("sized", sized_game)):
             v = make(n)
+            if n == 24:
+                (ours,) = cpu(partial(nucleolus, v), seconds=0.1)
+                row(n, name, short(1e3 * ours), "not run", "")
+                continue
             game = peer_game(v)
             same(nucleolus(v), coopgame.nucleolus(game)["allocation"], v)
             ours, theirs = cpu(partial(nucleolus, v), partial(coopgame.nucleolus, game))
-            print(f"{n:4}  {make.__name__:12}{1e3 * ours:12.1f}{1e3 * theirs:14.1f}{theirs / ours:9.1f}", flush=True)
-    for make in (voting_game, convex_game, sized_game):
-        v = make(24)
-        (ours,) = cpu(partial(nucleolus, v), seconds=0.1)
-        print(f"{24:4}  {make.__name__:12}{1e3 * ours:12.0f}{'not run':>14}", flush=True)
-
-
-def bench_votes() -> None:
-    (ours,) = cpu(lambda: weighted_voting_indices(ELECTORAL_VOTES, 270))
-    print(f"\nExact indices of {len(ELECTORAL_VOTES)} voters, quota 270: {ours:.3f} s")
+            row(n, name, short(1e3 * ours), short(1e3 * theirs), short(theirs / ours))
 
 
 def bench_structures() -> None:
     """The peers hold no coalition structures: growth per player is the figure, 3 in theory."""
-    print("\nOptimal coalition structure, seconds")
+    head("Optimal coalition structure, seconds", "n", "coalmarl", "one player more, times")
     before = np.nan
     for n in range(16, 23):
         v = TUGame(random_game(n).values * sizes(n))
         (ours,) = cpu(partial(best_structure, v), seconds=0.1)
-        print(f"{n:4}{ours:10.2f}" + (f"   x{ours / before:.2f}" if n > 16 else ""), flush=True)
+        row(n, short(ours), short(ours / before) if n > 16 else "")
         before = ours
+
+
+def bench_votes() -> None:
+    head("Weighted voting, exact, seconds", "voters", "coalmarl")
+    row(len(ELECTORAL_VOTES), short(cpu(lambda: weighted_voting_indices(ELECTORAL_VOTES, 270))[0]))
 
 
 if __name__ == "__main__":
     peers = ", ".join(f"{name} {version(name)}" for name in ("coopgame-py", "shapiq", "numpy", "highspy"))
-    print(f"Python {sys.version.split()[0]}, {peers}\n")
+    print(f"Measured on {date.today()} with one thread of {machine()}; Python {sys.version.split()[0]}, {peers}.")
     bench_values()
     bench_nucleolus()
-    bench_votes()
     bench_structures()
+    bench_votes()

@@ -1,3 +1,3 @@
 """coalmarl: coalitional games and learning agents, for the course *Learning to Team Up*."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

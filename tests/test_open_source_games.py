@@ -751,7 +751,7 @@ TAME = {  # "e" stands for an expression, "b" for a block one level further in
         *("e not in e", "e if e else e", "-e", "not e", "(e)", "[e, e]", "e[e]", "e[e:e]", "e[:e]", "f(e)", "max(e, e)"),
         *("min(e)", "abs(e)", "len(e)", "range(e)", "simulate(e, e)", "simulate(opponent, me)", "play(e, e)", "random()"),
     ],
-    "line": ["x = e", "xs = e", "i = x = e", "x += e", "x -= e", "e", "pass", "break", "continue", "return e", "'text'"],
+    "line": ["x = e", "xs = e", "i = x = e", "x += e", "x -= e", "e", "pass", "break", "continue", "return e", "return 'D'", "'text'"],
     "block": ["if e:b", "if e:belse:b", "while e:b", "for i in e:b", "for x in me:b", "while e:belse:b"],
     "head": ["", "", "'A text.'\n", "def f(x): return x\n", "def f(x):\n    x = x + 1\n    return f(x)\n", "def f(x): return random()\n"],
 }
@@ -783,12 +783,12 @@ class Writer:
 
     def block(self, depth, margin):
         lines = [self.pick("block" if depth and self.rng.random() < 0.4 else "line") for _ in range(self.rng.randint(1, 3))]
-        filled = [re.sub(r"\be\b", lambda _: self.expression(2), line) for line in lines]
-        inner = [re.sub(r":b", lambda _: ":\n" + self.block(depth - 1, margin + "    ") + margin, line) for line in filled]
-        return "".join(f"{margin}{line.rstrip()}\n" for line in inner)
+        inner = [re.sub(r":b", lambda _: ":\n" + self.block(depth - 1, margin + "    ") + margin, line) for line in lines]
+        filled = [re.sub(r"\be\b", lambda _: self.expression(2), line) for line in inner]
+        return "".join(f"{margin}{line.rstrip()}\n" for line in filled)
 
     def program(self):
-        return self.pick("head") + "def play(me, opponent):\n    x = xs = i = 0\n" + self.block(2, "    ") + "    return 'C'\n"
+        return self.pick("head") + "def play(me, opponent):\n    x = xs = i = 0\n" + self.block(self.rng.randint(0, 2), "    ") + "    return 'C'\n"
 
     def bytes(self):
         """A program with a few bytes of it changed."""
@@ -830,7 +830,7 @@ def test_the_command_line_says_what_it_needs(arguments):
 
 def fuzz(count):
     @settings(max_examples=count, phases=QUIET)
-    @given(fuzzed_programs(), fuzzed_programs(), st.sampled_from([1, 60, 500, 3000]))
+    @given(fuzzed_programs(), fuzzed_programs(), st.sampled_from([1, 60, 500, 3000, 3000]))
     def search(one, two, fuel):
         outcome, seconds = timed(watched_run, one, two, fuel=fuel)
         assert seconds < 1

@@ -1,33 +1,23 @@
-"""Joint steps per second of a batch of worlds beside one world written with dictionaries.
+"""Many at once beside one at a time: worlds, and the nuclei of small games.
 
-Times are CPU seconds, the least of several runs taken in turn.  ``ratio`` compares with random
-play as PettingZoo's documentation writes it, ``world alone`` with actions drawn beforehand.
+Of the worlds, ``ratio`` compares with random play as PettingZoo's documentation writes it, ``world alone`` with
+actions drawn beforehand.
 """
 
-from collections.abc import Callable
 from functools import partial
-from time import process_time
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
+from benchmarks import cpu, head, row, short
+from coalmarl.credit import nucleolus_credit
 from coalmarl.envs import RUSP_IPD, BatchedEnv, RepeatedMatrixGame, as_generator, restart
-
-
-def cpu(*tasks: Callable[[], None], rounds: int = 5) -> list[float]:
-    """Least CPU time of each task, run in turn, each for a tenth of a second at least."""
-    best = [np.inf] * len(tasks)
-    for _ in range(rounds):
-        for k, task in enumerate(tasks):
-            begin, repeats = process_time(), 0
-            while repeats < 1 or process_time() - begin < 0.1:
-                task()
-                repeats += 1
-            best[k] = min(best[k], (process_time() - begin) / repeats)
-    return best
+from coalmarl.games import TUGame
+from coalmarl.solutions import prenucleolus
 
 
 class DictGame(ParallelEnv):
@@ -88,18 +78,31 @@ def play_batch(env: BatchedEnv, generator: torch.Generator, steps: int = 16) -> 
         state = restart(env, env.step(state, actions), generator)
 
 
-def main() -> None:
-    """Print the table."""
-    print("Repeated prisoner's dilemma, 16 steps, million joint steps per second")
-    print(f"{'worlds':>7}{'coalmarl':>10}{'by dicts':>10}{'ratio':>8}{'world alone':>13}")
-    torch.set_num_threads(1)
+def one_by_one(worths: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    return [prenucleolus(TUGame(v)) for v in worths]
+
+
+def bench_worlds() -> None:
+    title = "Repeated prisoner's dilemma, 16 steps, million joint steps per second"
+    head(title, "worlds", "coalmarl", "by dictionaries", "ratio", "ratio, world alone")
     peer, pairs = DictGame(), np.random.default_rng(0).integers(0, 2, (16, 2)).tolist()
     for B in (1, 64, 512, 4096):
         batch = partial(play_batch, RepeatedMatrixGame(B), as_generator(0))
-        ours, theirs, alone = cpu(batch, partial(play_dicts, peer), partial(play_given, peer, pairs))
+        ours, theirs, alone = cpu(batch, partial(play_dicts, peer), partial(play_given, peer, pairs), tick=0.1)
         speed, slow = 16e-6 * B / ours, 16e-6 / theirs
-        print(f"{B:7}{speed:10.2f}{slow:10.3f}{speed / slow:8.0f}{alone * B / ours:13.0f}", flush=True)
+        row(B, short(speed), short(slow), short(speed / slow), short(alone * B / ours))
+
+
+def bench_nuclei() -> None:
+    head("Prenucleolus of many random games, thousand per second", "players", "at once", "in a loop", "ratio")
+    for n in (3, 4):
+        worths = np.random.default_rng(n).random((10_000, 1 << n))
+        worths[:, 0] = 0
+        batch, loop = cpu(partial(nucleolus_credit, worths), partial(one_by_one, worths[:100]))
+        row(n, short(10 / batch), short(0.1 / loop), short(100 * loop / batch))
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    bench_worlds()
+    bench_nuclei()
