@@ -1,6 +1,8 @@
 """Credit: the batched nucleolus against the solver, every credit against its definition, learners against exact values."""
 
 import math
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,13 +10,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clock import timed
 from coalmarl import credit, solutions, teamwork
 from coalmarl.coalitions import coalition_sums
+from coalmarl.experiments import read_artefact
+from coalmarl.experiments.credit import METHODS
 from coalmarl.games import TUGame, bankruptcy
 from coalmarl.learners import QSettings
 
 CREDITS = [credit.team_credit, credit.difference_credit, credit.shapley_credit, credit.nucleolus_credit]
 EFFICIENT = [credit.shapley_credit, credit.nucleolus_credit]
+STORED = Path(__file__).resolve().parents[1] / "notebooks" / "artefacts" / "08_credit"
+
 
 def random_games(n, count, seed=0):
     """Half of them with few different worths, so that many excesses tie."""
@@ -57,6 +64,12 @@ def test_the_collections_of_three_players_by_hand():
 def test_batched_nucleolus_equals_the_solver(n):
     games = random_games(n, 1000)
     np.testing.assert_allclose(credit.nucleolus_credit(games), by_solver(games), rtol=0, atol=1e-9)
+
+
+def test_batched_nucleolus_settles_fifty_thousand_games_a_second():
+    games = random_games(4, 50_000)
+    credit.nucleolus_credit(games)  # works out the levels
+    assert timed(credit.nucleolus_credit, games)[1] < 1
 
 
 def test_batched_nucleolus_passes_kohlberg():
@@ -236,8 +249,11 @@ def test_counterfactual_advantage_equals_its_definition():
 
 def test_counterfactual_advantage_refuses_bad_input():
     q, policies, actions = torch.zeros(2, 9), torch.full((2, 2, 3), 1 / 3), torch.zeros(2, 2, dtype=torch.long)
-    with pytest.raises(ValueError, match="finite values of joint actions"):
-        credit.counterfactual_advantage(q / 0, policies, actions)
+    for bad in ([math.nan, 0], [math.inf, 0], [-math.inf, 0], [math.inf, -math.inf]):
+        q[1, :2] = torch.tensor(bad)
+        with pytest.raises(ValueError, match="finite values of joint actions"):
+            credit.counterfactual_advantage(q, policies, actions)
+    q[1] = 0
     with pytest.raises(ValueError, match="expected values"):
         credit.counterfactual_advantage(q[:, :8], policies, actions)
     assert credit.counterfactual_advantage(q[:0], policies[:0], actions[:0]).shape == (0, 2)
@@ -323,6 +339,8 @@ def test_learning_refuses_payments_that_are_not_finite():
         credit.known_payments(task, task.split[..., :2])
     with pytest.raises(FloatingPointError, match="not finite"):
         credit.q_from_credit(task, lambda *_: torch.full((1, 3), math.nan), [QSettings(steps=3)], seed=0)
+    with pytest.raises(FloatingPointError, match="lower actor_rate"):
+        credit.coma(task, [QSettings(steps=1)], actor_rate=math.inf, seed=0)
 
 
 # --- the gauge, the operator, the counter-examples --------------------------------------------------------------
@@ -421,3 +439,43 @@ def test_exploring_a_part_leaves_the_others_idle():
     task = teamwork.specialist(4)
     acts = [teamwork.joint_actions(4, 3)[credit.explore(task, 4000, seed=0, part=part).joint] for part in (0.0, 1.0)]
     assert [round(float((a == 0).mean()), 1) for a in acts] == [0.3, 0.7]
+
+
+# --- stored runs ------------------------------------------------------------------------------------------------
+
+
+def comparisons():
+    for name in ("specialist", "hunts"):
+        for kind, methods in read_artefact(STORED / f"{name}.json")["results"][0].items():
+            yield f"{name}, {kind}", {method: methods[method] for method in METHODS}
+
+
+@pytest.mark.parametrize(("kind", "methods"), [pytest.param(*pair, id=pair[0]) for pair in comparisons()])
+def test_stored_methods_were_tuned_over_one_grid_and_report_sixty_other_runs(kind, methods):
+    grids = {name: sorted({tuple(row[:2]) for row in entry["tried"]}) for name, entry in methods.items()}
+    assert set(map(tuple, grids.values())) == {tuple(grids["nucleolus"])}
+    assert len({row[2] for row in methods["COMA"]["tried"]}) == 5
+    assert all(len(entry["share"]) == 60 for entry in methods.values())
+
+
+@pytest.mark.parametrize(("kind", "methods"), [pytest.param(*pair, id=pair[0]) for pair in comparisons()])
+def test_stored_settings_lie_inside_the_grid_or_where_its_edge_is_flat(kind, methods):
+    for name, entry in methods.items():
+        axes = [sorted(set(axis)) for axis in list(zip(*entry["tried"]))[:-1]]
+        again = {tuple(row[:-2]): row[-2:] for row in entry["again"]}
+        best = tuple(entry["setting"])
+        for k, values in enumerate(axes):
+            inward = {values[0]: values[1], values[-1]: values[-2]}.get(best[k])
+            if inward is None or (best[k] == 1 and k < 2):  # neither a rate nor a probability goes beyond 1
+                continue
+            neighbour = again.get((*best[:k], inward, *best[k + 1 :]))
+            assert neighbour, f"{name}: {best} is at the edge, and better than where {inward} is"
+            (mean, error), (other, blur) = again[best], neighbour
+            assert abs(mean - other) <= 1.96 * math.hypot(error, blur) + 0.002, f"{name}: the edge at {best} is not flat"
+
+
+def test_stored_grids_report_five_seeds():
+    runs = read_artefact(STORED / "grid.json")["results"]
+    assert len(runs) == 5
+    for name, method in product(["team", "VDN", "COMA", "Shapley", "nucleolus", "difference"], runs.values()):
+        assert sum(key.startswith(name) for key in method) == 4

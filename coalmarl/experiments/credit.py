@@ -18,6 +18,7 @@ from coalmarl.teamwork import Numbers, Task, Vector
 CREDITS = {"team": credit.team_credit, "difference": credit.difference_credit, "Shapley": credit.shapley_credit, "nucleolus": credit.nucleolus_credit}
 METHODS = ("team", "VDN", "COMA", "equal split", "Shapley", "nucleolus", "difference")
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of a table; beyond 1 a learner overshoots
+SLOW_RATES = (0.0001, 0.0003, 0.001, *RATES)  # in a task of one step a slow table only scales what it has summed
 EPSILONS = (0.03, 0.1, 0.3, 1.0)  # first share of random actions; the last is .05, or the first if that is less
 ACTOR_RATES = (0.01, 0.1, 1.0, 10.0, 100.0)  # COMA has one more setting
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)  # of a network that learns values
@@ -31,10 +32,10 @@ def _specialist(seed: int, run: Run) -> Part:
     """Which credit gets one specialist and three others to share out the work, each tuned alike?"""
     found: Part = {}
     for small in (0.15, 0.05):
-        task, rates, epsilons = teamwork.specialist(4, small), (0.001, *RATES), (0.01, *EPSILONS)
-        results = found[f"small {small:g}"] = _compared(task, list(product(rates, epsilons)), seed)
+        task, epsilons = teamwork.specialist(4, small), (0.001, 0.003, 0.01, *EPSILONS)
+        results = found[f"small {small:g}"] = _compared(task, list(product(SLOW_RATES, epsilons)), seed)
         for method in ("Shapley", "nucleolus", "difference"):  # without a simulator, at the same setting
-            share, _ = _shares(task, f"{method}, learned worths", [results[method]["setting"]] * 60, 2 * seed + 1)
+            share, _ = _shares(task, f"{method}, learned worths", [results[method]["setting"]] * 60, 3 * seed + 2)
             results[f"{method}, learned worths"] = {"share": share.round(5).tolist()}
     return found
 
@@ -42,20 +43,22 @@ def _specialist(seed: int, run: Run) -> Part:
 def _hunts(seed: int, run: Run) -> Part:
     """Where all hunters are alike, which credit gets them to spread over the prey, each tuned alike?"""
     kinds: dict[str, dict[str, Any]] = {"two or more": {}, "exactly two": {"exactly": True}, "two or more, penalty": {"penalty": 0.3}}
-    return {name: _compared(teamwork.hunt(4, **kind), list(product(RATES, EPSILONS)), seed) for name, kind in kinds.items()}
+    return {name: _compared(teamwork.hunt(4, **kind), list(product(SLOW_RATES, EPSILONS)), seed) for name, kind in kinds.items()}
 
 
 def _compared(task: Task, settings: list[tuple[float, ...]], seed: int) -> Part:
-    """For each method: every setting at 20 runs, the setting it leads to, and 60 fresh runs with that one."""
+    """For each method: every setting at 40 runs, the good ones at 200 fresh runs, and 60 more with the one that is left."""
     found: Part = {"optimum": float(task.rewards.max())}
     for method in METHODS:
         tried = [(*setting, rate) for setting in settings for rate in ACTOR_RATES] if method == "COMA" else settings
-        shares, _ = _shares(task, method, [setting for setting in tried for _ in range(20)], 2 * seed)
-        grid = dict(zip(tried, shares.reshape(-1, 20).mean(axis=1)))
-        best = _middle(grid)
-        share, joint = _shares(task, method, [best] * 60, 2 * seed + 1)
+        first = _tried(task, method, tried, 40, 3 * seed)
+        lead = max(runs.mean() for runs in first.values()) - 0.03
+        second = _tried(task, method, [setting for setting in tried if first[setting].mean() >= lead], 200, 3 * seed + 1)
+        best = _middle({setting: float(runs.mean()) for setting, runs in second.items()}, tried)
+        share, joint = _shares(task, method, [best] * 60, 3 * seed + 2)
         found[method] = {
-            "tried": [[*setting, round(float(mean), 4)] for setting, mean in grid.items()],
+            "tried": [[*setting, round(float(runs.mean()), 4)] for setting, runs in first.items()],
+            "again": [[*setting, round(float(runs.mean()), 4), round(float(runs.std() / len(runs) ** 0.5), 5)] for setting, runs in second.items()],
             "setting": list(best),
             "share": share.round(5).tolist(),
             **_stability(task, method, joint),
@@ -63,12 +66,18 @@ def _compared(task: Task, settings: list[tuple[float, ...]], seed: int) -> Part:
     return found
 
 
-def _middle(grid: dict[Any, float]) -> Any:
+def _tried(task: Task, method: str, settings: list[tuple[float, ...]], runs: int, seed: int) -> dict[tuple[float, ...], Vector]:
+    """Shares of the optimum in so many runs of each setting."""
+    shares, _ = _shares(task, method, [setting for setting in settings for _ in range(runs)], seed)
+    return dict(zip(settings, shares.reshape(-1, runs)))
+
+
+def _middle(means: dict[Any, float], tried: Sequence[Any]) -> Any:
     """Of the settings within .002 of the best, one with most such neighbours on the grid: the middle of a plateau, not its cliff."""
-    axes = [sorted(set(axis)) for axis in zip(*grid)]
-    place = {setting: np.array([axis.index(x) for axis, x in zip(axes, setting)]) for setting in grid}
-    good = [s for s in grid if grid[s] >= max(grid.values()) - 0.002]
-    return max(good, key=lambda s: (sum(np.abs(place[s] - place[t]).max() <= 1 for t in good), grid[s]))
+    axes = [sorted(set(axis)) for axis in zip(*tried)]
+    place = {setting: np.array([axis.index(x) for axis, x in zip(axes, setting)]) for setting in means}
+    good = [s for s in means if means[s] >= max(means.values()) - 0.002]
+    return max(good, key=lambda s: (sum(np.abs(place[s] - place[t]).max() <= 1 for t in good), means[s]))
 
 
 def _shares(task: Task, method: str, setting: Sequence[Sequence[float]], seed: int) -> tuple[Vector, Numbers]:
@@ -126,7 +135,7 @@ def _shared_out(seed: int, run: Run) -> Part:
             tried = list(product(RATES, (1e-3, *ACTOR_RATES[:3])) if method == "COMA" else product(RATES[1:], (0.0,)))
             values, _ = _long_run(task, method, [setting for setting in tried for _ in range(16)], 2 * seed)
             grid = dict(zip(tried, values.reshape(-1, 16).mean(axis=1) / best))
-            setting = _middle(grid)
+            setting = _middle(grid, tried)
             values, q = _long_run(task, method, [setting] * 32, 2 * seed + 1)
             entry: Part = {"tried": [[*s, round(float(share), 4)] for s, share in grid.items()], "share": (values / best).round(4).tolist()}
             entry |= {"setting": list(setting)} | ({} if method == "VDN" else _measures(task, _table(task, method)))
