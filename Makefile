@@ -63,9 +63,9 @@ assignments: .venv-instructor/.ready ## make the assignments for a class: releas
 	@.venv-instructor/bin/python .ci/assignments.py _build/assignments $(COHORT)
 
 bench: $(READY) .venv-bench/.ready ## measure the speed of coalmarl beside its peers and store the tables of the page on performance
-	@mkdir -p _build && .venv-bench/bin/python -m benchmarks > _build/benchmarks.md
-	@for part in batches crowds labs; do $(BIN)/python -m benchmarks.$$part >> _build/benchmarks.md || exit 1; done
-	@mv _build/benchmarks.md book/benchmarks.md && cat book/benchmarks.md
+	@mkdir -p _build && .venv-bench/bin/python -m benchmarks > _build/benchmarks.txt
+	@for part in batches crowds labs; do $(BIN)/python -m benchmarks.$$part >> _build/benchmarks.txt || exit 1; done
+	@mv _build/benchmarks.txt book/benchmarks.txt && cat book/benchmarks.txt
 
 test-long: test .venv-instructor/.ready ## what takes longer: other threads, a lesser processor, all mutants, long fuzzing, wheel
 	@echo "Labs with two threads"
