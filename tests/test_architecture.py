@@ -60,6 +60,7 @@ TOP_LEVEL = set(
 )
 EXTRA = {  # what else lies at the top, and why it has to
     ".gitignore": "git reads it here",
+    "CHANGELOG.md": "who has adopted the course looks for what changed",
     "LICENSE-text": "the text has a licence of its own",
     "binder": "Binder reads it here",
     "requirements.in": "the names behind the lock",
