@@ -305,7 +305,8 @@ def draw(society: Society, batch_size: int, generator: torch.Generator) -> Prefe
     if society.mutual:
         regards = regards.tril() + regards.tril(-1).mT
     regards = torch.where(team[:, :, None] == team[:, None, :], regards, 0.0)
-    regards.diagonal(dim1=1, dim2=2).copy_(between(society.own, B, n))
+    own = between(society.own, B, n).clamp(min=torch.finfo(torch.float32).tiny)  # 0 comes up once in 2^24 draws
+    regards.diagonal(dim1=1, dim2=2).copy_(own)
     observers = 1 if society.shared else n
     noise = between(society.noise, B, observers, n, n)
     seen = regards[:, None] + noise * torch.randn(noise.shape, generator=generator, device=device)
