@@ -112,6 +112,11 @@ def test_rows_add_up_and_regards_are_mutual():
     assert bool(((together.float() @ together.float() > 0) == together).all()), "a team is whom one is together with"
 
 
+def test_a_loner_without_any_luck_still_has_weights(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(*shape))
+    assert torch.equal(draw(Society(3, teams=(1, 1)), 4, as_generator(0)).weights, torch.eye(3).expand(4, 3, 3))
+
+
 def test_noise_is_what_it_says():
     drawn = draw(Society(3, teams=(1, 3), noise=(0.5, 1.0)), 20_000, as_generator(5))
     z = (drawn.seen - drawn.regards[:, None]) / drawn.noise
