@@ -85,7 +85,14 @@ RECIPROCITY = PPOSettings(updates=140, gamma=0.9, rate=(5e-3, 2.5e-4), reward_sc
 
 # What it needs among 256 groups of four, where an old self must not stay for long, and among 128 of five.
 REPUTATION = PPOSettings(
-    updates=180, gamma=0.85, entropy=(0.02, 0.005), reward_scale=0.25, past_share=0.3, past_every=5, past_kept=5
+    updates=180,
+    gamma=0.85,
+    rate=(2e-3, 1e-4),
+    entropy=(0.02, 0.005),
+    reward_scale=0.25,
+    past_share=0.3,
+    past_every=5,
+    past_kept=5,
 )
 TEAMS = PPOSettings(updates=70, entropy=(0.06, 0.003), reward_scale=0.25, past_share=0.3)
 
@@ -298,7 +305,8 @@ def draw(society: Society, batch_size: int, generator: torch.Generator) -> Prefe
     if society.mutual:
         regards = regards.tril() + regards.tril(-1).mT
     regards = torch.where(team[:, :, None] == team[:, None, :], regards, 0.0)
-    regards.diagonal(dim1=1, dim2=2).copy_(between(society.own, B, n))
+    own = between(society.own, B, n).clamp(min=torch.finfo(torch.float32).tiny)  # 0 comes up once in 2^24 draws
+    regards.diagonal(dim1=1, dim2=2).copy_(own)
     observers = 1 if society.shared else n
     noise = between(society.noise, B, observers, n, n)
     seen = regards[:, None] + noise * torch.randn(noise.shape, generator=generator, device=device)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice, permutations, product
 from math import factorial, prod
+from pathlib import Path
 from time import process_time
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 import coalmarl.experiments.social_preferences as long_runs
 import env_checks
 from coalmarl.envs import RUSP_IPD, ParallelAdapter, RepeatedMatrixGame, as_generator
+from coalmarl.experiments import Run, read_artefact
 from coalmarl.learners import player, ppo, rollout
 from coalmarl.preferences import (
     RECIPROCITY,
@@ -108,6 +110,11 @@ def test_rows_add_up_and_regards_are_mutual():
     assert bool(alone.any()) and bool((drawn.weights.diagonal(dim1=1, dim2=2)[alone] == 1).all())
     together = drawn.regards > 0
     assert bool(((together.float() @ together.float() > 0) == together).all()), "a team is whom one is together with"
+
+
+def test_a_loner_without_any_luck_still_has_weights(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.zeros(*shape))
+    assert torch.equal(draw(Society(3, teams=(1, 1)), 4, as_generator(0)).weights, torch.eye(3).expand(4, 3, 3))
 
 
 def test_noise_is_what_it_says():
@@ -495,6 +502,53 @@ def test_teams_are_measured_right():
     assert found["buddies"] == 0.8 and found["paid"] == [-1.0, 2.0, 2.0, 2.0, 3.0]
 
 
+def test_only_the_critic_is_told_the_truth():
+    env, g = long_runs._Told(6, long_runs.FOUR, "cpu"), as_generator(24)
+    actor, critic, state = long_runs._Blind(4, 2, g), long_runs._Judge(4, g), env.start(g)
+    for _ in range(3):
+        state = env.step(state, env_checks.random_actions(env, g)).state
+    seen, partner, W = env.observe(state), state["partner"][:, 3].tolist(), state["weights"]
+    for b, i in product(range(6), range(4)):
+        j = partner[b][i]
+        truth = torch.stack([W[b, i, i], W[b, i, j], W[b, j, j], W[b, j, i], *state["record"][b].mean(0)])
+        assert torch.allclose(seen[b, i, env.d - 8 :], truth)
+    plain = WithPreferences(6, Rematching, long_runs.FOUR)
+    assert torch.equal(seen[..., : plain.d], plain.observe(state)) and torch.equal(actor(seen), actor(seen[..., : plain.d]))
+    other = seen.clone()
+    other[..., env.d - 8 :] += 1
+    assert torch.equal(actor(other), actor(seen)) and not torch.equal(critic(other), critic(seen))
+    other = seen.clone()
+    other[:, 0, 19:21] += 1  # what agent 1 sees of its regard for itself
+    moved = (critic(other) != critic(seen)).squeeze(-1).tolist()
+    assert moved == [[i == 0 or partner[b][i] == 0 for i in range(4)] for b in range(6)]
+
+
+TRAINED = ("reciprocity", "certainty", "prosocial", "reputation", "teams", "team_settings")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_networks_learn_where_the_run_says(name):
+    with pytest.raises(ValueError, match="device"):
+        long_runs.EXPERIMENTS[name].measure(0, Run(device="abacus"))
+
+
+def test_a_player_is_a_copy_on_the_processor():
+    g = as_generator(25)
+    actor, seen = FacingOne(4, 2, g), torch.randn(2, 4, 33, generator=g)
+    play = long_runs._here(actor)
+    before = play(seen, as_generator(0))
+    with torch.no_grad():
+        actor.body[-1].bias.copy_(torch.tensor([-50.0, 50.0]))
+    assert torch.equal(play(seen, as_generator(0)), before) and bool((player(actor)(seen, g) == 1).all())
+
+
+def test_enough_seeds_are_stored():
+    folder = Path(__file__).parents[1] / "notebooks" / "artefacts" / "10_social_preferences"
+    for name, least in (("uncertainty", 20), ("reciprocity", 10), ("zoo", 10), ("reputation", 5), ("teams", 5), ("prosocial", 5)):
+        found = read_artefact(folder / f"{name}.json")["results"]
+        assert list(found) == list(range(len(found))) and len(found) >= least, "no run dropped"
+
+
 def test_who_has_fixed_preferences_believes_them():
     env, g = WithPreferences(3), as_generator(23)
     looked = []
@@ -548,6 +602,7 @@ REFUSED = {
     "no probabilities": (lambda: recall_one([2.0] * 5), ValueError, "five probabilities"),
     "an odd number": (lambda: Rematching(1, n=5), ValueError, "an even number of agents"),
     "two buddies": (lambda: PrisonersBuddy(1, n=2), ValueError, "3 agents or more"),
+    "a bad device": (lambda: WithPreferences(1, device="abacus"), ValueError, "device"),
     "vain": (lambda: PrisonersBuddy(1, vain=float("nan")), ValueError, "finite payoff"),
 }
 

@@ -1,10 +1,11 @@
 """Chapter 10: what agents do to each other after learning under uncertain preferences.
 
-All learn on the processor, and are tested with nobody's payoff but their own in the reward.  Agents with a fixed weight on
-others believe what they always saw, that all have that weight.
+Networks learn by trial and error where the run says; all else is computed on the processor.  Agents are tested with nobody's
+payoff but their own in the reward.  Those with a fixed weight on others believe what they always saw, that all have that weight.
 """
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement
@@ -13,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coalmarl.envs import BatchedEnv, as_generator
+from coalmarl.envs import BatchedEnv, State, as_generator
 from coalmarl.experiments import Experiment, Part, Run
-from coalmarl.learners import Player, PPOSettings, player, ppo, rollout
+from coalmarl.learners import Player, PPOSettings, mlp, player, ppo, rollout
 from coalmarl.preferences import (
     DILEMMA,
     EXACT,
@@ -86,42 +87,47 @@ def _exact(society: Society, gamma: float, seed: int) -> Part:
 
 def _reciprocity(seed: int, run: Run) -> Part:
     """Do agents that learn by trial and error under uncertain preferences reciprocate?"""
-    return _trained("as published", seed)
+    return _trained("as published", seed, run.device)
 
 
 def _certainty(seed: int, run: Run) -> Part:
     """And if everybody sees all preferences as they are?"""
-    return _trained("no noise", seed)
+    return _trained("no noise", seed, run.device)
 
 
-def _trained(variant: str, seed: int) -> Part:
+def _trained(variant: str, seed: int, device: str) -> Part:
     """How a pair of agents behaves every 10 updates, and at the end."""
     curve = []
-    for report in ppo(WithPreferences(512, society=VARIANTS[variant]), RECIPROCITY, seed=seed):
+    for report in ppo(WithPreferences(512, society=VARIANTS[variant], device=device), RECIPROCITY, seed=seed):
         if report.update % 10 == 0:
-            curve.append(_short_test(player(report.actor), seed))
-    return {"curve": curve, **_long_test(player(report.actor), seed)}
+            curve.append(_short_test(_here(report.actor), seed))
+    return {"curve": curve, **_long_test(_here(report.actor), seed)}
+
+
+def _here(actor: nn.Module) -> Player:
+    """Play on the processor, wherever the network learns."""
+    return player(deepcopy(actor).cpu())
 
 
 def _prosocial(seed: int, run: Run) -> Part:
     """What do agents do that always weigh the other's payoff alpha times, and who profits?"""
-    return {str(alpha): _long_test(_kind(alpha, seed), seed) for alpha in ALPHAS}
+    return {str(alpha): _long_test(_kind(alpha, seed, run.device), seed) for alpha in ALPHAS}
 
 
-def _kind(alpha: float, seed: int) -> Player:
+def _kind(alpha: float, seed: int, device: str) -> Player:
     """An agent for the dilemma, trained with a fixed weight on the other's payoff; 0 is selfish."""
     settings = replace(RECIPROCITY, updates=30)
-    *_, last = ppo(WithPreferences(512, society=prosocial(alpha)), settings, seed=seed)
+    *_, last = ppo(WithPreferences(512, society=prosocial(alpha), device=device), settings, seed=seed)
     return _believing(last.actor, prosocial(alpha))
 
 
 def _believing(actor: nn.Module, society: Society) -> Player:
     """A player that always sees the preferences that a society without chance has."""
-    shown = views(draw(society, 1, as_generator(0)))[0, 0]
+    shown, me = views(draw(society, 1, as_generator(0)))[0, 0], _here(actor)
 
     def play(seen: Tensor, generator: torch.Generator) -> Tensor:
-        own = shown.to(seen.device).expand(*seen.shape[:-1], len(shown))
-        return player(actor)(torch.cat([seen[..., : -len(shown)], own], dim=-1), generator)
+        own = shown.expand(*seen.shape[:-1], len(shown))
+        return me(torch.cat([seen[..., : -len(shown)], own], dim=-1), generator)
 
     return play
 
@@ -167,8 +173,8 @@ def _zoo(seed: int, run: Run) -> Part:
     """How do trained agents fare with the strategies of the Axelrod library, which nobody here wrote?"""
     import axelrod
 
-    *_, last = ppo(WithPreferences(512), RECIPROCITY, seed=seed)
-    agents = {"uncertain": player(last.actor)} | {f"alpha {alpha}": _kind(alpha, seed) for alpha in (0.0, 0.5, 0.75)}
+    *_, last = ppo(WithPreferences(512, device=run.device), RECIPROCITY, seed=seed)
+    agents = {"uncertain": _here(last.actor)} | {f"alpha {alpha}": _kind(alpha, seed, run.device) for alpha in (0.0, 0.5, 0.75)}
     found: Part = {"agents": list(agents), "paid": {}}
     given = []
     for strategy in axelrod.strategies:
@@ -246,14 +252,65 @@ def _strangers(strategy: Any, count: int, seed: int) -> Player:
 # --- trial and error: more than two -------------------------------------------------------------------------------
 
 
-def _train(game: Callable[..., BatchedEnv], society: Society, settings: PPOSettings, seed: int) -> Iterator[Player]:
-    """The player after each update, in groups of which all agents use one network."""
-    network, groups = (ChoosingOne, 128) if society.n == 5 else (FacingOne, 256)
-    env = WithPreferences(groups, game, society)
-    generator = as_generator(seed, env.device)
-    actor, critic = network(env.n, env.n_actions, generator), network(env.n, 1, generator)
+class _Told(WithPreferences):
+    """`Rematching` with preferences, and behind what agents see, for the critic, the true weights and everybody's record."""
+
+    def __init__(self, batch_size: int, society: Society, device: str) -> None:
+        super().__init__(batch_size, Rematching, society, device=device)
+        self.d += 8
+
+    def observe(self, state: State) -> Tensor:
+        """Observations; own and partner's true weights on themselves and each other; the mean record."""
+        ahead = super().observe(state)[..., 16 : 15 + self.n].argmax(-1) + 1
+        partner = (torch.arange(self.n, device=self.device) + ahead) % self.n
+        weights = state["weights"]
+        own, other = weights.diagonal(dim1=1, dim2=2), weights.gather(2, partner[..., None]).squeeze(2)
+        truth = torch.stack([own, other, own.gather(1, partner), other.gather(1, partner)], dim=-1)
+        return torch.cat([super().observe(state), truth, state["record"].mean(1, keepdim=True).expand(-1, self.n, -1)], dim=-1)
+
+
+class _Blind(FacingOne):
+    """A policy that does not look at what is there for the critic."""
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return super().forward(seen[..., : sum(self.parts)])
+
+
+class _Judge(nn.Module):
+    """A critic that sees the partner's view and the truth as well, as the published one does."""
+
+    def __init__(self, n: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.parts = [16, n - 1, 2, 4 * (n - 1), 8]
+        self.body = mlp([16 + 2 * (2 + 4) + 8, 64, 64, 1], generator)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        game, who, own, others, truth = seen.split(self.parts, dim=-1)  # type: ignore[no-untyped-call]
+        mine = torch.cat([own, (who[..., None, :] @ others.unflatten(-1, (-1, 4))).squeeze(-2)], dim=-1)
+        partner = (torch.arange(seen.shape[-2], device=seen.device) + who.argmax(-1) + 1) % seen.shape[-2]
+        its = mine.gather(-2, partner[..., None].expand_as(mine))
+        return self.body(torch.cat([game, mine, its, truth], dim=-1))
+
+
+def _believed(society: Society) -> Society:
+    """What agents are made to believe in the test: that all are alone, or what they always saw."""
+    return prosocial(0.0, society.n) if society.chance else society
+
+
+def _meet(society: Society, settings: PPOSettings, seed: int, device: str) -> Iterator[Player]:
+    """The player after each update, in groups of four that are matched anew; all agents use one network."""
+    env, generator = _Told(256, society, device), as_generator(seed, device)
+    actor, critic = _Blind(env.n, 2, generator), _Judge(env.n, generator)
     for report in ppo(env, settings, seed=generator, actor=actor, critic=critic):
-        yield _believing(report.actor, prosocial(0.0, env.n) if society.chance else society)
+        yield _believing(report.actor, _believed(society))
+
+
+def _choose(game: Callable[..., BatchedEnv], society: Society, settings: PPOSettings, seed: int, device: str) -> Iterator[Player]:
+    """The player after each update, in groups of five that choose each other; all agents use one network."""
+    env, generator = WithPreferences(128, game, society, device=device), as_generator(seed, device)
+    actor, critic = ChoosingOne(env.n, env.n_actions, generator), ChoosingOne(env.n, 1, generator)
+    for report in ppo(env, settings, seed=generator, actor=actor, critic=critic):
+        yield _believing(report.actor, _believed(society))
 
 
 def _reputation(seed: int, run: Run) -> Part:
@@ -261,13 +318,13 @@ def _reputation(seed: int, run: Run) -> Part:
     found: Part = {"mixes": {}}
     for gamma in (0.85, 0.95):
         curve = []
-        for update, me in enumerate(_train(Rematching, FOUR, replace(REPUTATION, gamma=gamma), seed), 1):
-            if update % 30 == 0:
+        for update, me in enumerate(_meet(FOUR, replace(REPUTATION, gamma=gamma), seed, run.device), 1):
+            if update % 15 == 0:
                 curve.append(_record_test(me, seed))
         found[f"gamma {gamma}"] = {"curve": curve}
         found["mixes"][f"uncertain, gamma {gamma}"] = _mixes(me, seed)
     for alpha in (0.0, 0.75):
-        *_, me = _train(Rematching, prosocial(alpha, 4), replace(REPUTATION, updates=25), seed)
+        *_, me = _meet(prosocial(alpha, 4), replace(REPUTATION, updates=50), seed, run.device)
         found["mixes"][f"alpha {alpha}"] = _mixes(me, seed)
     return found
 
@@ -304,14 +361,14 @@ def _mixes(me: Player, seed: int) -> Part:
 def _teams(seed: int, run: Run) -> Part:
     """Do teams form and last within an episode, under uncertain and under fixed preferences?"""
     curve = []
-    for update, me in enumerate(_train(PrisonersBuddy, FIVE, TEAMS, seed), 1):
+    for update, me in enumerate(_choose(PrisonersBuddy, FIVE, TEAMS, seed, run.device), 1):
         if update % 10 == 0:
             curve.append(_team_test(me, seed)["in_pairs"][-1])
     env = WithPreferences(1, PrisonersBuddy, prosocial(0.0, 5))
     episode = rollout(env, me, env.horizon, as_generator(seed)).actions[:, 0]
     found: Part = {"uncertain": {"curve": curve, "episode": episode.tolist(), **_team_test(me, seed)}}
     for alpha in (0.0, 0.5):
-        *_, me = _train(PrisonersBuddy, prosocial(alpha, 5), replace(TEAMS, updates=30), seed)
+        *_, me = _choose(PrisonersBuddy, prosocial(alpha, 5), replace(TEAMS, updates=30), seed, run.device)
         found[f"alpha {alpha}"] = _team_test(me, seed)
     return found
 
@@ -320,8 +377,8 @@ def _team_settings(seed: int, run: Run) -> Part:
     """In which settings do teams form late or not at all? After 45 updates."""
     settings = replace(TEAMS, updates=45)
     costly = partial(PrisonersBuddy, vain=-2.0)
-    *_, cautious = _train(costly, FIVE, settings, seed)
-    *_, small = _train(PrisonersBuddy, Society(5, teams=(1, 5)), settings, seed)
+    *_, cautious = _choose(costly, FIVE, settings, seed, run.device)
+    *_, small = _choose(PrisonersBuddy, Society(5, teams=(1, 5)), settings, seed, run.device)
     return {"vain choices cost 2": _team_test(cautious, seed), "teams as published": _team_test(small, seed)}
 
 
@@ -351,9 +408,9 @@ EXPERIMENTS = {
     "reciprocity": Experiment("10_social_preferences", _reciprocity, range(10)),
     "certainty": Experiment("10_social_preferences", _certainty, range(5)),
     "prosocial": Experiment("10_social_preferences", _prosocial, range(5)),
-    "zoo": Experiment("10_social_preferences", _zoo, range(10)),
+    "zoo": Experiment("10_social_preferences", _zoo, range(20)),
     "zoo_rank": Experiment("10_social_preferences", _zoo_rank, range(1)),
-    "reputation": Experiment("10_social_preferences", _reputation, range(5)),
+    "reputation": Experiment("10_social_preferences", _reputation, range(10)),
     "teams": Experiment("10_social_preferences", _teams, range(5)),
     "team_settings": Experiment("10_social_preferences", _team_settings, range(3)),
 }
