@@ -77,7 +77,7 @@ def shapiq_values(v: TUGame) -> NDArray[np.float64]:
 
 def bench_values() -> None:
     title = "All Shapley and Banzhaf values of a dense game, milliseconds"
-    head(title, "n", "value", "coalmarl", "coopgame-py", "ratio", "shapiq", "ratio", "a plain read of the table")
+    head(title, "n", "value", "coalmarl", "coopgame-py", "ratio", "shapiq", "ratio", "plain read")
     for n in (10, 12, 15, 20, 24):
         v = random_game(n)
         game = peer_game(v)
