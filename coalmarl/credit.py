@@ -480,7 +480,7 @@ def coma(
     Raises
     ------
     ValueError
-        If there is no run, or they differ in their number of steps.
+        If there is no run, they differ in their number of steps, or a rate is not a finite number above 0.
     FloatingPointError
         If a logit is not finite.
 
@@ -497,6 +497,8 @@ def coma(
     """
     plan, generator, runs, n = _Plan(settings), as_generator(seed), len(settings), task.agents
     run, climb = torch.arange(runs), torch.as_tensor(actor_rate).view(-1, 1, 1)
+    if not bool(((climb > 0) & climb.isfinite()).all()):
+        raise ValueError(f"expected actor_rate as finite numbers above 0, got {climb.flatten().tolist()}")
     logits = torch.zeros(runs, n, len(task.rewards), task.actions, dtype=torch.float64)
     critic = torch.zeros(runs, *task.rewards.shape, dtype=torch.float64)
     world, last = _World(task, runs, generator), None
@@ -508,16 +510,14 @@ def coma(
         states, joint, reward = world.step(actions)
         if last is not None:  # the critic learns one step behind: it needs the next joint action
             cell, earned = last
-            target = earned + plan.gamma[:, 0] * critic[run, states, joint]
-            critic[cell] += plan.rate[:, 0] * (target - critic[cell])
+            critic[cell] += plan.rate[:, 0] * (earned + plan.gamma[:, 0] * critic[run, states, joint] - critic[cell])
         last = ((run, states, joint), reward)
         better = counterfactual_advantage(critic[run, states], policies, actions)
-        chosen = torch.nn.functional.one_hot(actions, task.actions)
-        slope = (1 - epsilon) * soft / policies * chosen
+        slope = (1 - epsilon) * soft / policies * torch.nn.functional.one_hot(actions, task.actions)
         steps = slope - slope.sum(-1, keepdim=True) * soft
         logits[run[:, None], torch.arange(n), here] += climb * better[..., None] * steps
-    if not bool(logits.isfinite().all()):
-        raise FloatingPointError("a logit is not finite; lower actor_rate")
+        if not bool(logits.isfinite().all()):
+            raise FloatingPointError(f"step {t}: a logit is not finite; lower actor_rate")
     return logits
 
 

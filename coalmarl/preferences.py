@@ -85,14 +85,7 @@ RECIPROCITY = PPOSettings(updates=140, gamma=0.9, rate=(5e-3, 2.5e-4), reward_sc
 
 # What it needs among 256 groups of four, where an old self must not stay for long, and among 128 of five.
 REPUTATION = PPOSettings(
-    updates=180,
-    gamma=0.85,
-    rate=(2e-3, 1e-4),
-    entropy=(0.02, 0.005),
-    reward_scale=0.25,
-    past_share=0.3,
-    past_every=5,
-    past_kept=5,
+    updates=180, gamma=0.85, rate=(2e-3, 1e-4), entropy=(0.02, 0.005), reward_scale=0.25, past_share=0.3, past_every=5, past_kept=5
 )
 TEAMS = PPOSettings(updates=70, entropy=(0.06, 0.003), reward_scale=0.25, past_share=0.3)
 

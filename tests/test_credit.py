@@ -1,6 +1,7 @@
 """Credit: the batched nucleolus against the solver, every credit against its definition, learners against exact values."""
 
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -340,7 +341,13 @@ def test_learning_refuses_payments_that_are_not_finite():
     with pytest.raises(FloatingPointError, match="not finite"):
         credit.q_from_credit(task, lambda *_: torch.full((1, 3), math.nan), [QSettings(steps=3)], seed=0)
     with pytest.raises(FloatingPointError, match="lower actor_rate"):
-        credit.coma(task, [QSettings(steps=1)], actor_rate=math.inf, seed=0)
+        credit.coma(replace(task, rewards=1e300 * task.rewards), [QSettings(steps=30)], actor_rate=1e30, seed=0)
+
+
+@pytest.mark.parametrize("rate", [0, -1, math.inf, math.nan, [0.5, math.nan]])
+def test_policies_climb_at_a_finite_rate(rate):
+    with pytest.raises(ValueError, match="expected actor_rate"):
+        credit.coma(teamwork.specialist(3), [QSettings(steps=3)] * 2, actor_rate=rate, seed=0)
 
 
 # --- the gauge, the operator, the counter-examples --------------------------------------------------------------
