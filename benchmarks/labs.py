@@ -9,21 +9,23 @@ from nbclient import NotebookClient
 from benchmarks import head, row
 
 CAPS = (20, 35, 80, 60, 60, 70, 20, 80, 80, 60, 80, 45)
-"""Seconds that each lab may take, from the primer on."""
+"""Processor seconds that each lab may take, from the primer on."""
 
 
-def spent() -> float:
-    """Processor seconds of all kernels so far."""
-    usage = getrusage(RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def seconds_of(lab: Path) -> float:
+    """Run a lab and return its processor seconds."""
+    quiet = ["--IPKernelApp.log_level=ERROR"]  # else it warns of its own transport
+    before = getrusage(RUSAGE_CHILDREN)
+    where = {"metadata": {"path": str(lab.parent)}}
+    NotebookClient(nbformat.read(lab, as_version=4), resources=where, extra_arguments=quiet).execute()
+    after = getrusage(RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 if __name__ == "__main__":
     head("The labs, processor seconds with one thread", "lab", "takes", "may take")
-    for path, cap in zip(sorted(Path("notebooks").glob("*.ipynb")), CAPS, strict=True):
-        before = spent()
-        quiet = ["--IPKernelApp.log_level=ERROR"]  # else it warns of its own transport
-        where = {"metadata": {"path": path.parent}}
-        NotebookClient(nbformat.read(path, as_version=4), resources=where, extra_arguments=quiet).execute()
-        row(path.stem, round(spent() - before), cap)
-    row("together", round(spent()), 720)
+    spent = []
+    for lab, cap in zip(sorted(Path("notebooks").glob("*.ipynb")), CAPS, strict=True):
+        spent.append(seconds_of(lab))
+        row(lab.stem, round(spent[-1]), cap)
+    row("together", round(sum(spent)), 720)

@@ -8,16 +8,14 @@ Cells tagged `exercise` or `solution` are not counted. An exercise is a Markdown
 import ast
 import json
 import re
-import resource
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
+from benchmarks.labs import CAPS, seconds_of
 from labs import LABS, MATH, PAGES, ROOT, Cell, Lab, backed, numbers, prose, word_count
 
-CPU_SECONDS = (20, 35, 80, 60, 60, 70, 20, 80, 80, 60, 80, 45)  # by chapter, kernel start included
 # Numbers that prose may quote although no cell shows them: lab, number, reason.
 QUOTED: dict[str, dict[str, str]] = {}
 
@@ -287,9 +285,5 @@ def test_voice_and_spelling(path: Path) -> None:
 @pytest.mark.long
 @each_lab
 def test_lab_stays_within_its_time(lab: Lab) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    notebook = nbformat.read(lab.path, as_version=4)
-    NotebookClient(notebook, resources={"metadata": {"path": str(lab.path.parent)}}).execute()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert 0.5 < seconds < CPU_SECONDS[int(lab.path.stem[:2])], f"{seconds:.1f} s of CPU time"
+    seconds = seconds_of(lab.path)
+    assert 0.5 < seconds < CAPS[int(lab.path.stem[:2])], f"{seconds:.1f} s of CPU time"
