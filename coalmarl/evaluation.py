@@ -13,18 +13,17 @@ Shapes: policies ``(agents, levers)``; offers are indices into `OFFERS`; everyth
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, log10
 from operator import eq, ge, gt, le, lt
 from statistics import NormalDist
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
-Result = TypeVar("Result")
 Vector = NDArray[np.float64]
 
 VERDICTS = ("reproduced", "partly", "not at our scale", "corrected")
@@ -42,40 +41,7 @@ class Interval(NamedTuple):
     high: float
 
 
-# --- seeds and intervals ----------------------------------------------------------------------------------------
-
-
-def over_seeds(run: Callable[[int], Result], seeds: Iterable[int], *, n_jobs: int = 1) -> list[Result]:
-    """Run the same experiment once per seed.
-
-    Parameters
-    ----------
-    run : callable
-        Takes a seed and returns a result.
-    seeds : iterable of int
-        All of them are run, and none twice.
-    n_jobs : int
-        Worker processes, as in joblib; 1 stays in this process.
-
-    Returns
-    -------
-    list
-        The results, in the order of the seeds.
-
-    Raises
-    ------
-    ValueError
-        If there is no seed, or one comes twice.
-
-    Examples
-    --------
-    >>> over_seeds(lambda seed: seed**2, range(3))
-    [0, 1, 4]
-    """
-    listed = list(seeds)
-    if not listed or len(set(listed)) < len(listed):
-        raise ValueError(f"expected one or more seeds, none of them twice, got {listed!r:.60}")
-    return list(Parallel(n_jobs=n_jobs)(delayed(run)(seed) for seed in listed))
+# --- intervals and cross-play -----------------------------------------------------------------------------------
 
 
 def bootstrap_interval(

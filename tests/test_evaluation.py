@@ -3,7 +3,6 @@
 import math
 from dataclasses import FrozenInstanceError
 
-import joblib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,41 +15,13 @@ from coalmarl.evaluation import (
     bootstrap_interval,
     claim_table,
     cross_play,
-    over_seeds,
     read_claims,
     wilson_interval,
 )
 
 
-def normal_draw(seed):
-    return float(np.random.default_rng(seed).normal())
-
-
 def difference(a, b):
     return float(a - b)
-
-
-# --- seeds ------------------------------------------------------------------------------------------------------
-
-
-def test_seeds_keep_their_order_whoever_runs_them():
-    seeds = [5, 3, 8, 1]
-    expected = [normal_draw(seed) for seed in seeds]
-    assert over_seeds(normal_draw, seeds) == expected
-    assert over_seeds(normal_draw, iter(seeds), n_jobs=2) == expected
-    with joblib.parallel_config("threading", n_jobs=2):
-        assert over_seeds(normal_draw, seeds) == expected
-
-
-@pytest.mark.parametrize("seeds", [[], [1, 2, 1], range(0)])
-def test_no_seeds_and_doubled_seeds_are_refused(seeds):
-    with pytest.raises(ValueError, match="seeds"):
-        over_seeds(normal_draw, seeds)
-
-
-def test_a_run_that_fails_is_not_dropped():
-    with pytest.raises(ZeroDivisionError):
-        over_seeds(lambda seed: 1 / (seed - 2), range(4))
 
 
 # --- intervals --------------------------------------------------------------------------------------------------
