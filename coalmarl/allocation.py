@@ -34,7 +34,6 @@ __all__ = [
     "fit_claims",
     "lane_savings",
     "lane_shapley",
-    "lane_worth",
     "local_blocking",
     "nearest",
 ]
@@ -155,29 +154,6 @@ def lane_shapley(lanes: Lanes) -> Tensor:
     """
     n = lanes.load.shape[1]
     return torch.cat([lane_savings(lanes, slice(a, a + 256)).sum(2) / 2 for a in range(0, n, 256)], 1)
-
-
-def lane_worth(lanes: Lanes, members: Tensor) -> Tensor:
-    """Return what coalitions gain: the savings of all their pairs.
-
-    Parameters
-    ----------
-    lanes : Lanes
-    members : Tensor of bool, shape (B, m, n)
-        Who is in each of ``m`` coalitions of each game.
-
-    Returns
-    -------
-    Tensor of float64, shape (B, m)
-
-    Examples
-    --------
-    >>> two = Lanes(torch.zeros(1, 2, 2), torch.zeros(1, 2), torch.ones(1, 2))
-    >>> lane_worth(two, torch.tensor([[[True, False], [True, True]]])).tolist()
-    [[0.0, 1.0]]
-    """
-    inside = members.double()
-    return ((inside @ lane_savings(lanes)) * inside).sum(2) / 2
 
 
 def nearest(place: Tensor, k: int) -> Tensor:
