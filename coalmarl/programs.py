@@ -42,7 +42,6 @@ __all__ = [
     "Tournament",
     "best_deviation",
     "clique_bot",
-    "grounded_chance",
     "grounded_move",
     "learn_similarity",
     "main",
@@ -497,43 +496,6 @@ def grounded_move(me: Grounded, them: Grounded, *, seed: Seed) -> tuple[str, int
         asked, other = other, asked
         move = asked.reply["CD".index(move)]
     return move, calls
-
-
-def grounded_chance(me: Grounded, them: Grounded) -> float:
-    """Return the exact chance that a grounded agent cooperates with another.
-
-    Parameters
-    ----------
-    me, them : Grounded
-        The agent and its opponent.
-
-    Returns
-    -------
-    float
-
-    Notes
-    -----
-    With chance ``x`` for me and ``y`` for them, ``x = epsilon [base is C] + (1 - epsilon)
-    (y [reply to C is C] + (1 - y) [reply to D is C])``, and the same the other way round.
-
-    References
-    ----------
-    oesterheld2019robust
-
-    Examples
-    --------
-    >>> grounded_chance(Grounded(0.1), Grounded(0.1)), grounded_chance(Grounded(0.1), Grounded(1, "D"))
-    (1.0, 0.1)
-    """
-    (low, gain), (their_low, their_gain) = map(_line, (me, them))
-    return float(np.clip((low + gain * their_low) / (1 - gain * their_gain), 0, 1))
-
-
-def _line(agent: Grounded) -> tuple[float, float]:
-    """Its chance to cooperate if the opponent never does, and what is added if they always do."""
-    to_c, to_d = (move == "C" for move in agent.reply)
-    asks = 1 - agent.epsilon
-    return agent.epsilon * (agent.base == "C") + asks * to_d, asks * (to_c - to_d)
 
 
 def best_deviation(epsilon: float, payoffs: Payoffs = PAYOFFS) -> tuple[float, float]:
