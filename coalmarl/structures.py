@@ -166,34 +166,6 @@ def superadditive_cover(v: TUGame) -> TUGame:
     return TUGame(blocks.reshape(-1), v.players)
 
 
-def structure_value(v: TUGame, partition: Iterable[Coalition]) -> float:
-    """Return what the coalitions of a partition are worth together.
-
-    Parameters
-    ----------
-    v : TUGame
-        The game.
-    partition : iterable of (int or iterable of int)
-        The coalitions, as masks or lists of players.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    TypeError, ValueError
-        If this is no partition of the players.
-
-    Examples
-    --------
-    >>> structure_value(TUGame([0, 1, 2, 0]), [[0], [1]])
-    3.0
-    """
-    require_game(v)
-    return float(v.values[list(as_partition(partition, v.n))].sum())
-
-
 def potential(v: TUGame) -> TUGame:
     """Return the Hart and Mas-Colell potential, whose differences are the Shapley values.
 
@@ -331,42 +303,6 @@ def shapley_split(v: TUGame) -> NDArray[np.float64]:
     [[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [3.0, 5.0]]
     """
     return marginal_split(potential(v))
-
-
-def moving_gains(shares: ArrayLike, partition: Iterable[Coalition]) -> NDArray[np.float64]:
-    """Return what each player would gain by moving to each place, the others staying.
-
-    Parameters
-    ----------
-    shares : array_like of float, shape (2**n, n) or (K, 2**n, n)
-        What each player gets in each coalition, the same everywhere or place by place.
-    partition : iterable of (int or iterable of int)
-        The coalitions, as masks or lists of players; one per place if there are places.
-
-    Returns
-    -------
-    ndarray, shape (places, n)
-        Zero where the player is already.  With one table for all, the last row is a new
-        coalition of its own.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the table or the partition is none, or they do not belong together.
-
-    Notes
-    -----
-    The largest entry is the partition's regret.
-
-    Examples
-    --------
-    >>> shares = equal_split(TUGame([0, 1, 2, 0, 0, 6, 0, 0]))
-    >>> moving_gains(shares, [[0], [1], [2]]).tolist()
-    [[0.0, -2.0, 3.0], [-1.0, 0.0, 0.0], [2.0, -2.0, 0.0], [0.0, 0.0, 0.0]]
-    """
-    table, places, _ = _places(shares, partition)
-    offers, now = _offers(table, places)
-    return offers - now
 
 
 def nash_deviations(

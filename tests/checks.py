@@ -8,6 +8,7 @@ import numpy as np
 import oracles
 from coalmarl.games import TUGame, bankruptcy, glove, weighted_voting
 from coalmarl.solutions import kohlberg_certificate, nucleolus, prenucleolus
+from coalmarl.structures import moving_payoffs
 
 LOOSE = 1e-6  # solvers are compared with a slow oracle of tolerance 1e-8 per stage
 
@@ -199,3 +200,13 @@ def both_nuclei(v):
     yield prenucleolus, False
     if oracles.singletons(v.values).sum() <= v.values[-1]:
         yield nucleolus, True
+
+
+# --- partitions ---------------------------------------------------------------------------------------------------
+
+
+def moving_gains(shares, partition):
+    """What each player gains if it moves to each place and nobody else moves, (places, players)."""
+    offers = moving_payoffs(shares, partition)
+    home = [next(k for k, S in enumerate(partition) if S >> i & 1) for i in range(offers.shape[1])]
+    return offers - offers[home, range(len(home))]

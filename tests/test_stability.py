@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import checks
 import oracles
 from coalmarl import structures, tracking
 from coalmarl.experiments import stability
@@ -22,7 +23,6 @@ from coalmarl.structures import (
     equal_split,
     four_cycle,
     marginal_split,
-    moving_gains,
     moving_payoffs,
     nash_deviations,
     settle,
@@ -242,7 +242,7 @@ def test_a_four_cycle_is_the_sum_of_its_four_gains():
     shares = rng.random((3, 8, 3))
     trail = [(0b011, 0b100, 0), (0b010, 0b100, 0b001), (0b010, 0, 0b101), (0b011, 0, 0b100), (0b011, 0b100, 0)]
     steps = [(0, 2), (2, 2), (0, 0), (2, 1)]
-    gains = [moving_gains(shares, here)[place, player] for here, (player, place) in zip(trail, steps)]
+    gains = [checks.moving_gains(shares, here)[place, player] for here, (player, place) in zip(trail, steps)]
     assert four_cycle(shares, trail[0], (0, 2), (2, 2)) == pytest.approx(sum(gains))
 
 
@@ -262,7 +262,7 @@ def test_a_move_gains_what_the_potential_gains(split):
             here = gathering(network, targets)
             for i, k in product(range(4), range(3)):
                 there = gathering(network, np.where(np.arange(4) == i, k, targets))
-                assert moving_gains(shares, here)[k, i] == pytest.approx(total(phi, there) - total(phi, here), abs=1e-10)
+                assert checks.moving_gains(shares, here)[k, i] == pytest.approx(total(phi, there) - total(phi, here), abs=1e-10)
 
 
 @pytest.mark.parametrize("split", ["marginal", "shapley"])

@@ -24,11 +24,10 @@ from coalmarl.structures import (
     equal_split,
     individual_deviations,
     marginal_split,
-    moving_gains,
+    moving_payoffs,
     nash_deviations,
     potential,
     shapley_split,
-    structure_value,
     superadditive_cover,
 )
 from strategies import games, superadditive_games, whole_games
@@ -240,19 +239,11 @@ def test_what_does_not_fit_is_refused(monkeypatch):
         equal_split,
         marginal_split,
         shapley_split,
-        lambda values: structure_value(values, [1]),
     ],
 )
 def test_a_table_is_no_game(function):
     with pytest.raises(TypeError, match="TUGame"):
         function([0, 1])
-
-
-@given(whole_games(max_n=5), st.data())
-def test_structure_value(v, data):
-    p = data.draw(st.sampled_from(PARTITIONS[v.n]))
-    assert structure_value(v, p) == sum(v(S) for S in p) == structure_value(v, [oracles.members(S, v.n) for S in p])
-    assert structure_value(v, (*p, 0)) == structure_value(v, p) <= best_structure(v).value
 
 
 # --- splits -----------------------------------------------------------------------------------------------------
@@ -272,11 +263,11 @@ def test_splits_by_definition(rule, v):
 def test_exact_potentials(rule, phi, v, data):
     """Whoever moves gains exactly what the potential gains."""
     p = data.draw(st.sampled_from(PARTITIONS[v.n]))
-    gains, before = moving_gains(rule(v), p), structure_value(phi(v), p)
+    gains, before = checks.moving_gains(rule(v), p), sum(map(phi(v), p))
     for i, k in product(range(v.n), range(len(p) + 1)):
         after = [S & ~(1 << i) for S in (*p, 0)]
         after[k] |= 1 << i
-        checks.same(gains[k, i], structure_value(phi(v), after) - before, v)
+        checks.same(gains[k, i], sum(map(phi(v), after)) - before, v)
 
 
 def test_potential_of_a_rough_game_is_exact():
@@ -312,7 +303,7 @@ def test_deviations_between_places(n, K, data):
 def check_moves(shares, partition, tables, places):
     copy = np.array(shares)
     found = list(moves(tables, places))
-    gains = moving_gains(shares, partition)
+    gains = checks.moving_gains(shares, partition)
     assert gains.shape == (len(places), copy.shape[-1])
     assert {(i, k): g for i, k, g, _ in found if g} == {(i, k): g for (k, i), g in np.ndenumerate(gains) if g}
     assert nash_deviations(shares, partition) == tuple(Deviation(i, k, g) for i, k, g, _ in found if g > 0)
@@ -372,7 +363,7 @@ def test_a_host_may_lose_a_rounding_error():
     assert individual_deviations(shares, [1, 2], tol=0) == ()
 
 
-STABILITY = [moving_gains, nash_deviations, individual_deviations, blocking_coalitions]
+STABILITY = [moving_payoffs, nash_deviations, individual_deviations, blocking_coalitions]
 
 
 @pytest.mark.parametrize("check", STABILITY)
