@@ -21,9 +21,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from coalmarl.bargaining import minimise
 from coalmarl.envs import as_count, as_generator
-from coalmarl.learners import build
+from coalmarl.learners import build, minimise
 
 __all__ = [
     "POOLS",

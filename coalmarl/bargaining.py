@@ -18,7 +18,7 @@ Shapes: ``B`` games; coalitions are masks of 3 bits, so worths are ``(B, 8)``, a
 agent believes of them ``(B, 3, 8)``; shares and values of waiting ``(B, 3)``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple, Protocol
 
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from coalmarl.envs import BatchedEnv, State, Step, as_count, as_device, as_generator, check_actions
-from coalmarl.learners import mlp
+from coalmarl.learners import minimise, mlp
 
 __all__ = [
     "Agreements",
@@ -42,7 +42,6 @@ __all__ = [
     "fit_values",
     "fit_waiting",
     "learned_bargainers",
-    "minimise",
     "negotiate",
     "per_capita_best",
     "routing_values",
@@ -731,54 +730,6 @@ _MIRRORED = torch.tensor([0, 2, 1, 3, 4, 6, 5, 7])  # carriers 0 and 1 change pl
 def _mirrored(customers: Tensor) -> Tensor:
     """The same games seen in a mirror; routes are as long there."""
     return customers[:, [1, 0, 2]] * torch.tensor([-1.0, 1.0], dtype=customers.dtype)
-
-
-def minimise(network: nn.Module, loss: Callable[[], Tensor], updates: int, *, rate: float = 1e-3, last: float = 0.03) -> nn.Module:
-    """Lower a loss by Adam, in place, with a learning rate that falls linearly.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    loss : callable
-        Draws a batch and returns its loss.
-    updates : int
-    rate : float
-        Learning rate at first.
-    last : float
-        At the end it is this times as large.
-
-    Returns
-    -------
-    torch.nn.Module
-        The network itself.
-
-    Raises
-    ------
-    FloatingPointError
-        If a loss is not finite; the message names the update.
-
-    Notes
-    -----
-    Gradients are cut to length 1.
-
-    Examples
-    --------
-    >>> line = mlp([1, 1], as_generator(0))
-    >>> trained = minimise(line, lambda: (line(torch.ones(1)) - 3).square().sum(), 300, rate=0.1)
-    >>> round(trained(torch.ones(1)).item(), 1)
-    3.0
-    """
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
-    for update in range(as_count(updates, "a number of updates")):
-        optimiser.param_groups[0]["lr"] = rate * (1 + (last - 1) * update / updates)
-        found = loss()
-        if not bool(found.isfinite()):
-            raise FloatingPointError(f"update {update}: the loss is {float(found.detach())}; learn more slowly")
-        optimiser.zero_grad()
-        found.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-    return network
 
 
 def fit_waiting(

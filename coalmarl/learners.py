@@ -3,7 +3,8 @@
 `q_learning` keeps a table of how good each action has been.  `ppo` improves a policy network
 by small steps; all agents share the network and play against it, and against its own past.
 Both learn in the worlds of `coalmarl.envs` and count in steps or updates, never in seconds.
-`fit_worth` learns a characteristic function from the worths of some coalitions.
+`fit_worth` learns a characteristic function from the worths of some coalitions, and `minimise`
+lowers any other loss.
 
 Letters: ``B`` worlds, ``n`` agents, ``T`` steps, ``A`` actions, ``d`` numbers in an
 observation.  What happened is kept time-major, ``(T, B, n)``.  A state as an argument or in a
@@ -722,6 +723,51 @@ def _loss(networks: _Networks, batch: _Batch, clip: float, bonus: float) -> tupl
 
 def _log_probs(logits: Tensor, actions: Tensor) -> Tensor:
     return logits.log_softmax(-1).gather(-1, actions[..., None]).squeeze(-1)
+
+
+# --- any other loss ---------------------------------------------------------------------------------------------
+
+
+def minimise(network: nn.Module, loss: Callable[[], Tensor], updates: int, *, rate: float = 1e-3, last: float = 0.03) -> nn.Module:
+    """Lower a loss by Adam, in place, with a learning rate that falls linearly.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    loss : callable
+        Draws a batch and returns its loss.
+    updates : int
+    rate : float
+        Learning rate at first.
+    last : float
+        At the end it is this times as large.
+
+    Returns
+    -------
+    torch.nn.Module
+        The network itself.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss or its gradient is not finite; the message names the update.
+
+    Notes
+    -----
+    Gradients are cut to length 1.
+
+    Examples
+    --------
+    >>> line = mlp([1, 1], as_generator(0))
+    >>> trained = minimise(line, lambda: (line(torch.ones(1)) - 3).square().sum(), 300, rate=0.1)
+    >>> round(trained(torch.ones(1)).item(), 1)
+    3.0
+    """
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
+    for update in range(as_count(updates, "a number of updates")):
+        optimiser.param_groups[0]["lr"] = rate * (1 + (last - 1) * update / updates)
+        _descend(loss(), optimiser, 1.0, f"update {update}")
+    return network
 
 
 # --- a characteristic function from examples --------------------------------------------------------------------

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from coalmarl.allocation import nearest
-from coalmarl.bargaining import minimise
 from coalmarl.envs import as_count, as_generator
-from coalmarl.learners import build, mlp
+from coalmarl.learners import build, minimise, mlp
 from coalmarl.negotiation import (
     DELTA,
     Market,

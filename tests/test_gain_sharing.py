@@ -32,7 +32,6 @@ from coalmarl.bargaining import (
     fit_values,
     fit_waiting,
     learned_bargainers,
-    minimise,
     negotiate,
     per_capita_best,
     routing_values,
@@ -317,12 +316,6 @@ def test_worths_are_learned_from_addresses():
     guess = bargaining._by_mask(bargaining._estimates(network, GAMES))
     error = ((guess - V[:, None]) ** 2)[:, :, [3, 5, 6, 7]].mean()
     assert float(error) < 0.35 * float(V[:, [3, 5, 6, 7]].var())
-
-
-def test_minimise_stops_at_a_loss_that_is_not_finite():
-    line = mlp([1, 1], as_generator(0))
-    with pytest.raises(FloatingPointError, match="update 0"):
-        minimise(line, lambda: line(torch.ones(1)).sum() * math.nan, 3)
 
 
 def test_the_world_pays_the_shares_that_all_members_accept():

@@ -21,6 +21,7 @@ from coalmarl.learners import (
     epsilon_greedy,
     fit_worth,
     gae,
+    minimise,
     mlp,
     player,
     ppo,
@@ -569,6 +570,12 @@ def test_members_are_shown_as_plus_and_minus_one():
 def test_worths_that_are_all_nothing():
     T = all_coalitions(3)
     assert np.abs(fit_worth(T, np.zeros(8), seed=0, epochs=2)(T)).max() < 1e-290
+
+
+def test_minimise_stops_at_a_loss_that_is_not_finite():
+    line = mlp([1, 1], as_generator(0))
+    with pytest.raises(FloatingPointError, match="update 0: the loss is nan"):
+        minimise(line, lambda: line(torch.ones(1)).sum() * math.nan, 3)
 
 
 def test_a_worth_that_diverges_names_the_epoch(monkeypatch):
