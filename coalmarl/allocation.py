@@ -11,7 +11,7 @@ games of any size.  Whether that works depends on how it pools what it sees: a s
 and cannot count, a sum over all pairs counts the far ones too, a sum over neighbours does both
 jobs right.
 
-Shapes: ``B`` games of ``n`` agents, features ``(B, n)``, claims ``(B, n)``.
+Shapes: ``B`` games of ``n`` agents, features ``(B, n)``, claims ``(B, n)``; ``k`` neighbours.
 """
 
 from collections.abc import Iterator

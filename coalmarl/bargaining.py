@@ -15,7 +15,8 @@ is asked: once to pay an agreement, never while they negotiate.
 same game as a batch of worlds, for learners who start from nothing.
 
 Shapes: ``B`` games; coalitions are masks of 3 bits, so worths are ``(B, 8)``, and what each
-agent believes of them ``(B, 3, 8)``; shares and values of waiting ``(B, 3)``.
+agent believes of them ``(B, 3, 8)``; shares and values of waiting ``(B, 3)``.  Letters: ``v``
+worths, ``w`` values of waiting, ``S`` a coalition, ``i`` a player.
 """
 
 from collections.abc import Sequence

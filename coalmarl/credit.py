@@ -11,6 +11,9 @@ Games come in batches: ``worths`` is ``(..., 2**n)``, last index a coalition as 
 The nucleolus of such a batch is exact and takes no linear programme.  Which coalitions can
 press together against an allocation does not depend on what they are worth: these are the
 minimal balanced collections, 5 of them for three players and 41 for four.
+
+Letters: ``n`` agents, ``A`` actions of each, ``Z`` states, ``v`` worths, ``x`` payments, ``q``
+action values, ``t`` a step.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,8 +3,9 @@
 A game of a thousand players has ``2**1000`` coalitions.  Each method here asks for the worth
 of a few of them, counts every question, and says how far off its answer may be.
 
-Letters: ``n`` players, ``N`` all of them, ``S`` a coalition of ``s`` players, ``T`` a batch
-of coalitions as rows of true and false, ``order`` a row with each player's place in a queue.
+Letters: ``v`` a game, ``n`` players, ``N`` all of them, ``S`` a coalition of ``s`` players, ``T``
+a batch of coalitions as rows of true and false, ``order`` a row with each player's place in a
+queue.
 """
 
 from collections.abc import Callable, Iterator

@@ -6,9 +6,10 @@ Both learn in the worlds of `coalmarl.envs` and count in steps or updates, never
 `fit_worth` learns a characteristic function from the worths of some coalitions, and `minimise`
 lowers any other loss.
 
-Letters: ``B`` worlds, ``n`` agents, ``T`` steps, ``A`` actions, ``d`` numbers in an
-observation.  What happened is kept time-major, ``(T, B, n)``.  A state as an argument or in a
-`Rollout` is a state of the world; the states of a table are numbers ``0, 1, ...``.
+Letters: ``B`` worlds, ``n`` agents, ``T`` steps, ``A`` actions, ``q`` their values, ``d``
+numbers in an observation.  What happened is kept time-major, ``(T, B, n)``.  A state as an
+argument or in a `Rollout` is a state of the world; the states of a table are numbers
+``0, 1, ...``.
 
 Nothing here changes torch's global random state.  Learning that diverges stops with a
 ``FloatingPointError`` that names the step or the update.

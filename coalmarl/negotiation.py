@@ -12,8 +12,8 @@ members forms.  Whoever plays is a *policy*: what it finds appealing, what it of
 demands.  `Rule` holds the hand-written ones; `coalmarl.negotiators` learns others.
 
 A batch of worlds is one `Market` with more carriers: worlds do not touch.  Its tables have a
-row for each of ``M`` coalitions and three columns for their members.  Letters: ``A`` carriers
-in all worlds together, ``v`` worths.
+row for each of ``M`` coalitions and three columns for their members.  Letters: ``n`` carriers
+of each of ``B`` worlds, ``A`` of all together, ``v`` worths.
 """
 
 from collections.abc import Callable, Sequence

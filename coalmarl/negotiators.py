@@ -12,6 +12,9 @@ its own pay in the naming protocol.
 
 `save_weights` writes a safetensors file with half-precision numbers; `load_weights` refuses
 what does not fit before it changes anything.
+
+Letters: ``z`` what seats know, ``(M, 3, width)``; ``h`` what carriers know; others as in
+`coalmarl.negotiation`.
 """
 
 from collections.abc import Callable

@@ -3,6 +3,9 @@
 Player ``i`` has the colour ``COLOURS[i]`` and the marker ``MARKERS[i]`` in every figure of
 the course.  Backgrounds are transparent and axes a middle grey, so that a figure reads on
 white and on near-black pages.
+
+Letters: ``v`` a game of ``n`` players, ``S`` a coalition, ``x`` an allocation or the horizontal
+axis.
 """
 
 from collections.abc import Mapping, Sequence

@@ -20,6 +20,8 @@ has a network and exact returns, and `coalmarl.learners.ppo` in a `WithPreferenc
 nothing but experience.  In all of them policies remember rounds as in `coalmarl.shaping`.
 
 What counts is tested without any kindness in the reward: everybody alone, ``W = I``, no noise.
+
+Letters: ``B`` worlds, ``n`` agents.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -14,6 +14,7 @@ asking, so that two of them come to an end.  Submitted programs do the same with
 Compare.  A similarity-based agent sees one noisy number: how far apart the two policies are.
 
 Payoffs come as ``(R, S, T, P)``: if both cooperate, only I do, only they do, nobody does.
+Letters: ``a`` and ``b`` agents, ``f`` a sentence, ``p`` and ``q`` chances to cooperate.
 """
 
 import ast

@@ -8,8 +8,8 @@ vehicles that fill up, `route_cost` asks PyVRP, and `carrier_costs` asks it once
 All costs are cost games: `coalmarl.games.savings` turns them into gains to divide.
 
 Places are numbered with the depot first: row 0 of a matrix of distances is the depot, and
-customer ``i`` is row ``i + 1``.  Letters: ``d`` distances, ``S`` a coalition, ``i`` and ``j``
-customers.
+customer ``i`` is row ``i + 1``.  Letters: ``d`` distances, ``n`` customers or
+carriers, ``S`` a coalition, ``i`` and ``j`` customers.
 """
 
 from collections.abc import Iterable

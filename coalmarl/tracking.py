@@ -9,12 +9,12 @@ rather look elsewhere.
 
 A radar that does not know the others' noise, or how much a target manoeuvres, can learn both.
 What it then believes is again a `RadarNetwork`, so a model answers every question that the world
-answers.  `FeaturePayoffs` and `TabularPayoffs` are for comparison: they learn what looking at a
-target paid, and no laws.
+answers.  `learn_payoffs` and `learn_table` are for comparison: they learn what looking at a target
+paid, and no laws.
 
-Letters: ``R`` radars, ``T`` targets, ``k`` a target, ``S`` a coalition of radars.  The plane is a
-square box with reflecting walls.  A state is ``(x, y, velocity in x, velocity in y)``; a step takes
-1 unit of time.
+Letters: ``R`` radars, ``T`` targets, ``k`` a target, ``r`` a radar, ``S`` a coalition of radars.
+The plane is a square box with reflecting walls.  A state is ``(x, y, velocity in x, velocity in
+y)``; a step takes 1 unit of time.
 """
 
 from collections.abc import Callable, Iterable, Sequence

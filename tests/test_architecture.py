@@ -266,6 +266,19 @@ def test_every_public_name_has_a_docstring() -> None:
     assert not [name for name, node in named if not ast.get_docstring(node)]
 
 
+def test_what_docstrings_refer_to_exists() -> None:
+    known, wrong = set(modules()), []
+    for tree in modules().values():
+        for node in ast.walk(tree):
+            known |= {str(getattr(node, field)) for field in ("id", "attr", "arg", "name") if hasattr(node, field)}
+    for name, tree in modules().items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)):
+                single = re.findall(r"(?<!`)`([\w.]+)`(?!`)", ast.get_docstring(node) or "")
+                wrong += [f"{name} refers to {word}" for word in single if word.split(".")[-1] not in known]
+    assert not wrong
+
+
 def test_every_public_function_is_annotated() -> None:
     dunders = [(n, f, m) for n, f, m in functions() if m and f.name.startswith("__")]
     bare = []
