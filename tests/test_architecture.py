@@ -216,6 +216,17 @@ def test_the_numpy_half_never_reaches_torch() -> None:
     assert not wrong
 
 
+def test_the_table_of_modules_is_true() -> None:
+    """Every module has its place in CONTRIBUTING.md, and a chapter's lab uses those of its row."""
+    guide = texts()["CONTRIBUTING.md"]
+    missing = {name for name in ROWS if name != "__init__" and f"`{name}`" not in guide}
+    assert not missing
+    for number, word, named in re.findall(r"^\| (\d\d) \| (\w+) \| .* \| (.*) \|$", guide, re.MULTILINE):
+        used = inner(code()[f"notebooks/{number}_{word}.ipynb"]) - {"experiments"}
+        used = used.union(*(inner(modules()[name]) for name in used))
+        assert set(re.findall(r"`(\w+)`", named)) <= used, number
+
+
 def test_no_import_goes_in_circles() -> None:
     graphlib.TopologicalSorter({name: inner(tree) for name, tree in modules().items() if "." not in name}).prepare()
 
