@@ -120,8 +120,7 @@ def core_triangle(
     if surplus <= 0:
         raise ValueError(f"expected v(N) > sum of v(i), got a surplus of {surplus:g}")
     points = _rows(allocations or {}, 3)
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     ax.set_aspect("equal")
     ax.axis("off")
     ax.set_xlim(-0.25, 1.25)
@@ -175,8 +174,7 @@ def excess_lattice(v: TUGame, x: ArrayLike, *, ax: Axes | None = None) -> Axes:
     if v.n > 5:
         raise ValueError(f"expected at most 5 players in a lattice, got {v.n}")
     e = excess(v, x)
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     ax.axis("off")
     place = _lattice_places(v.n)
     for S in range(1 << v.n):
@@ -239,8 +237,7 @@ def player_lines(
             f"got shape {allocations.shape}"
         )
     _check_colours(allocations.shape[1], "players")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     style = "steps-post" if steps else "default"
     heights = _apart(allocations[-1], 0.06 * float(np.ptp(allocations)))
     for i, y in enumerate(allocations.T):
@@ -297,8 +294,7 @@ def curves(
             raise ValueError(f"expected {len(x)} numbers in curve {name!r}, one for each x, got shape {y.shape}")
     if not tables:
         raise ValueError("expected at least one curve, got none")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
     for k, y in enumerate(tables.values()):
         mean = y.mean(axis=0)
@@ -357,8 +353,7 @@ def compare_allocations(
     rows, table = np.arange(len(players)), _rows(allocations, len(players))
     if not table:
         raise ValueError("expected at least one allocation, got none")
-    if ax is None:
-        ax = new_axes()
+    ax = ax or new_axes()
     spread = np.array(list(table.values()))
     ax.hlines(rows, spread.min(axis=0), spread.max(axis=0), color=QUIET, linewidth=1)
     for k, (name, x) in enumerate(table.items()):
