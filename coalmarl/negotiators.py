@@ -13,7 +13,7 @@ its own pay in the naming protocol.
 `save_weights` writes a safetensors file with half-precision numbers; `load_weights` refuses
 what does not fit before it changes anything.
 
-Letters: ``z`` what seats know, ``(M, 3, width)``; ``h`` what carriers know; others as in
+Letters: ``z`` what seats know, ``(M, 3, 16)``; ``h`` what carriers know; others as in
 `coalmarl.negotiation`.
 """
 
@@ -156,15 +156,16 @@ def over_seats(market: Market, x: Tensor) -> Tensor:
 
 
 PART = 8192  # coalitions looked at together: their numbers fit a processor's cache
+WIDTH = 16  # numbers that a seat keeps, and a message has
 
 
 class _Layer(nn.Module):
     """One exchange of messages."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.norm, self.weigh, self.tell = nn.LayerNorm(width), nn.Linear(width, 2), nn.Linear(width, width)
-        self.update = nn.Sequential(nn.Linear(4 * width, 2 * width), nn.ReLU(inplace=True), nn.Linear(2 * width, width))
+        self.norm, self.weigh, self.tell = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 2), nn.Linear(WIDTH, WIDTH)
+        self.update = nn.Sequential(nn.Linear(4 * WIDTH, 2 * WIDTH), nn.ReLU(inplace=True), nn.Linear(2 * WIDTH, WIDTH))
 
     def forward(self, market: Market, z: Tensor) -> tuple[Tensor, Tensor]:
         there = market.present[..., None].to(z.dtype)
@@ -190,8 +191,6 @@ class Messenger(nn.Module):
     ----------
     layers : int
         How often they exchange, at least 1.
-    width : int
-        Numbers in a message; even.
 
     Notes
     -----
@@ -208,11 +207,11 @@ class Messenger(nn.Module):
     (torch.Size([3, 16]), torch.Size([51, 16]))
     """
 
-    def __init__(self, layers: int, width: int = 16) -> None:
+    def __init__(self, layers: int) -> None:
         super().__init__()
-        self.enter = nn.Sequential(nn.Linear(12, width), nn.ReLU(inplace=True), nn.Linear(width, width))
-        self.layers = nn.ModuleList([_Layer(width) for _ in range(as_count(layers, "a number of layers"))])
-        self.leave = nn.Linear(width, width)
+        self.enter = nn.Sequential(nn.Linear(12, WIDTH), nn.ReLU(inplace=True), nn.Linear(WIDTH, WIDTH))
+        self.layers = nn.ModuleList([_Layer() for _ in range(as_count(layers, "a number of layers"))])
+        self.leave = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, market: Market) -> tuple[Tensor, Tensor]:
         """Return what all seats and all carriers know in the end.
@@ -223,8 +222,8 @@ class Messenger(nn.Module):
 
         Returns
         -------
-        seats : Tensor, shape (M, 3, width)
-        carriers : Tensor, shape (carriers + 1, width)
+        seats : Tensor, shape (M, 3, 16)
+        carriers : Tensor, shape (carriers + 1, 16)
         """
         z = self.enter(features(market).to(self.leave.weight.dtype))
         for layer in self.layers:
@@ -255,7 +254,7 @@ class Scorer(nn.Module):
 
     def __init__(self, layers: int = 6) -> None:
         super().__init__()
-        self.messenger, self.bid = Messenger(layers), nn.Linear(16, 1)
+        self.messenger, self.bid = Messenger(layers), nn.Linear(WIDTH, 1)
         self.beta = nn.Parameter(torch.tensor(2.0))
 
     def bids(self, market: Market) -> Tensor:
@@ -425,10 +424,6 @@ DEMANDS = torch.arange(7) / 4  # as a multiple of one's best gain per head
 class Haggler(nn.Module):
     """A policy of the coin protocol that draws everything: proposal, offer and demand.
 
-    Parameters
-    ----------
-    layers : int
-
     Attributes
     ----------
     tape : list or None
@@ -443,10 +438,10 @@ class Haggler(nn.Module):
     True
     """
 
-    def __init__(self, layers: int = 2) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.messenger = Messenger(layers)
-        self.seat, self.carrier = nn.Linear(16, 1 + len(OFFERS)), nn.Linear(16, len(DEMANDS) + 2)
+        self.messenger = Messenger(2)
+        self.seat, self.carrier = nn.Linear(WIDTH, 1 + len(OFFERS)), nn.Linear(WIDTH, len(DEMANDS) + 2)
         self.beta = nn.Parameter(torch.tensor(2.0))
         self.tape: list[tuple[Tensor, ...]] | None = None
 
@@ -509,9 +504,7 @@ def _at(logs: Tensor, index: Tensor) -> Tensor:
     return logs.gather(-1, index[..., None]).squeeze(-1)
 
 
-def learn_selfishly(
-    *, seed: int | torch.Generator, updates: int = 300, worlds: int = 8, n: int = 32, layers: int = 2, device: str = "cpu"
-) -> Haggler:
+def learn_selfishly(*, seed: int | torch.Generator, updates: int = 300, worlds: int = 8, n: int = 32, device: str = "cpu") -> Haggler:
     """Train a `Haggler` by trial and error, every carrier for its own discounted pay.
 
     Parameters
@@ -520,7 +513,6 @@ def learn_selfishly(
     updates : int
     worlds, n : int
         Each update plays this many new worlds of ``n`` carriers.
-    layers : int
     device : str
 
     Returns
@@ -542,7 +534,7 @@ def learn_selfishly(
     True
     """
     generator = as_generator(seed, device)
-    haggler = build(lambda: Haggler(layers), generator)
+    haggler = build(Haggler, generator)
     for part in (haggler.seat, haggler.carrier):
         nn.init.zeros_(part.weight)
     done = 0
@@ -571,7 +563,6 @@ def tune_selfishly(
     *,
     seed: int | torch.Generator,
     updates: int = 300,
-    fairness: float = 1.0,
     price: tuple[float, float] = (0.0, 0.0),
     noise: tuple[float, float] = (0.5, 0.15),
     device: str = "cpu",
@@ -583,8 +574,6 @@ def tune_selfishly(
     scorer : Scorer
     seed : int or torch.Generator
     updates : int
-    fairness : float
-        How gains are split: 0 equally, 1 by the Shapley value.
     price : tuple of float
         What bids cost: a bid of 1 more than the members' mean costs this part of the gain, but
         no more than the second number.
@@ -598,8 +587,9 @@ def tune_selfishly(
 
     Notes
     -----
-    All carriers of 16 worlds of 64 add noise to their bids, and the same with the other sign;
-    each is moved towards whichever brought it more itself.  Four such pairs an update.
+    Gains are split by the Shapley value.  All carriers of 16 worlds of 64 add noise to their
+    bids, and the same with the other sign; each is moved towards whichever brought it more
+    itself.  Four such pairs an update.
 
     Examples
     --------
@@ -609,7 +599,7 @@ def tune_selfishly(
     done = 0
 
     def pay(market: Market, bids: Tensor) -> Tensor:
-        outcome = naming_protocol(market, scorer.total(market, bids), fairness=fairness)
+        outcome = naming_protocol(market, scorer.total(market, bids), fairness=1.0)
         return priced(market, outcome, bids, price).payoffs(market, DELTA)
 
     def loss() -> Tensor:

@@ -534,6 +534,10 @@ def _radar_certificates(seed: int, run: Run) -> Part:
 
 # --- carriers: the same certificates in another world ---------------------------------------------------
 
+CARRIERS, CUSTOMERS, ADDRESSES = 5, 2, 24
+LEGS = 12  # that a carrier's van reports each day
+MEETING = 6.0  # minutes that every pair of partners spends on arrangements
+
 
 @dataclass(frozen=True, eq=False)
 class Town:
@@ -545,13 +549,10 @@ class Town:
         The depot first, in km.
     minutes : ndarray of float, shape (m + 1, m + 1)
         How long each leg takes: from 0.8 to 1.6 per km.
-    meeting : float
-        Minutes that every pair of partners spends on arrangements.
     """
 
     places: Floats
     minutes: Floats
-    meeting: float = 6.0
 
     def savings(self, minutes: Floats, customers: NDArray[np.int64]) -> TUGame:
         """Return what carriers save by serving a day's customers together.
@@ -573,11 +574,7 @@ class Town:
         all_of = [sum(((1 << c) - 1) << c * i for i in members(S)) for S in range(1 << n)]
         partners = np.bitwise_count(np.arange(1 << n)).astype(np.int64)
         alone = np.array([sum(tours[all_of[1 << i]] for i in members(S)) for S in range(1 << n)])
-        return TUGame(alone - tours[all_of] - self.meeting * partners * (partners - 1) / 2)
-
-
-CARRIERS, CUSTOMERS, ADDRESSES = 5, 2, 24
-LEGS = 12  # that a carrier's van reports each day
+        return TUGame(alone - tours[all_of] - MEETING * partners * (partners - 1) / 2)
 
 
 def draw_town(*, seed: int | np.random.Generator) -> Town:
