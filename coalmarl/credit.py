@@ -802,7 +802,17 @@ def credit_backup(rewards: Vector, successors: Numbers, x: Vector, gamma: float)
 
 
 class Experience(NamedTuple):
-    """Steps of a team in order: state, joint action, observed reward, next state; ``(T,)`` each."""
+    """Steps of a team in order, ``(T,)`` each.
+
+    Attributes
+    ----------
+    states, joint : ndarray of int
+        State, and joint action in it.
+    rewards : ndarray of float
+        As observed.
+    then : ndarray of int
+        The next state.
+    """
 
     states: Numbers
     joint: Numbers

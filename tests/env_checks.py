@@ -41,7 +41,7 @@ def random_actions(env, generator):
     return torch.randint(env.n_actions, (env.batch_size, env.n), generator=generator)
 
 
-def trajectory(env, seed, steps=STEPS, luck=None):
+def trajectory(env, seed, steps=STEPS):
     """State, actions and step, again and again; the actions' chance is not the world's."""
     generator, moves = as_generator(seed), as_generator(12345)
     state = env.start(generator)
