@@ -452,7 +452,7 @@ def radar_season(learner: str, split: str, seed: int, *, budgets: Sequence[int] 
         partition, belief = _explore(rule, scene, rng)
         scene, states, record = _play(scene, states, partition, split, rng)
         if belief is not None:
-            errors.append(_own_errors(belief(partition), record))
+            errors.append(_errors(belief(partition), record.looks.target, record.paid))
         log.append(record)
     return found
 
@@ -481,10 +481,10 @@ def _play(
     return replace(scene, tracks=update(network, expected, looks), before=partition), states, Record(looks, np.array(seen), paid)
 
 
-def _own_errors(payoffs: Floats, record: Record) -> Floats:
-    """How far each radar's believed payoff was from what it got, relative as gains are."""
-    own = payoffs[record.looks.target, np.arange(len(record.paid))]
-    return np.abs(own - record.paid) / np.abs(payoffs).max(axis=0).mean()
+def _errors(payoffs: Floats, place: NDArray[np.int64], paid: Floats) -> Floats:
+    """How far each agent's believed payoff was from what it got at its place, relative as gains are."""
+    own, unit = payoffs[place, np.arange(len(paid))], np.abs(payoffs).max(axis=0).mean()
+    return np.abs(own - paid) / (unit if unit > 0 else 1.0)
 
 
 def _test_radars(rule: Rule, scene: Scene, states: Floats, split: str, rng: np.random.Generator) -> Iterator[Test]:
@@ -640,7 +640,8 @@ def carrier_season(learner: str, seed: int, *, budgets: Sequence[int] = BUDGETS[
             found[day] = _report([next(tests) for _ in range(steps)], errors)
         log.append(_day(town, believe, rng))
         if believe is not None:
-            errors.append(_carriers_errors(believe, log[-1]))
+            belief = believe(log[-1].customers, np.random.default_rng(0))[1]
+            errors.append(_errors(belief(log[-1].partition), _home(log[-1].partition), log[-1].paid))
     return found
 
 
@@ -748,13 +749,6 @@ def _partners(town: Town, customers: NDArray[np.int64]) -> Ask:
         return np.stack([there.sum(axis=1), np.full(len(others), out[i]), there @ near[i], there @ out, nearest], axis=1)
 
     return seen
-
-
-def _carriers_errors(believe: DayBelief, day: Day) -> Floats:
-    """How far each carrier's believed payoff was from what it got, relative as gains are."""
-    payoffs = believe(day.customers, np.random.default_rng(0))[1](day.partition)
-    own, unit = payoffs[_home(day.partition), np.arange(CARRIERS)], np.abs(payoffs).max(axis=0).mean()
-    return np.abs(own - day.paid) / (unit if unit > 0 else 1.0)
 
 
 def _test_carriers(believe: DayBelief, town: Town, rng: np.random.Generator) -> Iterator[Test]:
