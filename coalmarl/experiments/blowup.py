@@ -9,7 +9,14 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
+from coalmarl.coalitions import sizes
+from coalmarl.estimation import sample_shapley
 from coalmarl.experiments import Experiment, Part, Run
+from coalmarl.games import TUGame, is_superadditive, savings
+from coalmarl.learners import fit_worth
+from coalmarl.routing import C101, Delivery, carrier_costs, euclidean, route_cost
+from coalmarl.solutions import shapley, weighted_voting_indices
+from coalmarl.structures import best_structure
 
 METHODS = ("permutation", "antithetic", "stratified", "stratified_svarm", "leverage")
 BUDGETS = (4, 8, 16, 32, 64, 128, 256)  # evaluations per player
@@ -73,8 +80,6 @@ def large_games(seed: int) -> dict[str, LargeGame]:
 
 
 def _voting(rng: np.random.Generator) -> LargeGame:
-    from coalmarl.solutions import weighted_voting_indices
-
     votes = rng.integers(1, 20, 50)
     quota = int(votes.sum()) // 2 + 1
     power = np.array([float(p) for p in weighted_voting_indices(votes.tolist(), quota).shapley])
@@ -103,8 +108,6 @@ def _pairs(rng: np.random.Generator) -> LargeGame:
 
 def _coverage(seed: int, run: Run) -> Part:
     """How often do printed 95 % intervals hold the true value? 100 estimates at 64 n evaluations."""
-    from coalmarl.estimation import sample_shapley
-
     rng, found = np.random.default_rng(seed), {}
     for name, game in large_games(5).items():
         for method in METHODS:
@@ -123,8 +126,6 @@ def _coverage(seed: int, run: Run) -> Part:
 
 def _sampling_error(seed: int, run: Run) -> Part:
     """How fast does the error fall with the budget? Five methods, four games, 4 n to 256 n evaluations."""
-    from coalmarl.estimation import sample_shapley
-
     found: Part = {}
     for name, game in large_games(5).items():
         for method in METHODS:
@@ -136,10 +137,6 @@ def _sampling_error(seed: int, run: Run) -> Part:
 
 def _structure_growth(n: int, run: Run) -> Part:
     """What does one player more cost the search for the best coalition structure?"""
-    from coalmarl.coalitions import sizes
-    from coalmarl.games import TUGame
-    from coalmarl.structures import best_structure
-
     v = TUGame(np.random.default_rng(n).random(1 << n) * sizes(n))
     start = process_time()
     best = best_structure(v)
@@ -149,9 +146,6 @@ def _structure_growth(n: int, run: Run) -> Part:
 
 def _routing_cost(n: int, run: Run) -> Part:
     """What does the table cost if every coalition of the first n customers of C101 is planned?"""
-    from coalmarl.games import is_superadditive, savings
-    from coalmarl.routing import C101, Delivery, carrier_costs, euclidean, route_cost
-
     places = np.array(C101[: n + 1])
     problem = Delivery(euclidean(places[:, :2]), places[1:, 2], capacity=80, owners=np.arange(n))
     route_cost(problem, [0])  # loads the solver, which is not what we time
@@ -163,9 +157,6 @@ def _routing_cost(n: int, run: Run) -> Part:
 
 def _division_cost(n: int, run: Run) -> Part:
     """What does it cost to divide once the table is there? All Shapley values of n players."""
-    from coalmarl.games import TUGame
-    from coalmarl.solutions import shapley
-
     values = np.random.default_rng(n).random(1 << n)
     values[0] = 0
     v = TUGame(values)
@@ -177,8 +168,6 @@ def _division_cost(n: int, run: Run) -> Part:
 
 def _learned_worth(seed: int, run: Run) -> Part:
     """Does a network that learns v beat sampling at the same number of evaluations, one game at a time?"""
-    from coalmarl.estimation import sample_shapley
-
     found: Part = {}
     for name, game in large_games(5).items():
         for k in (16, 64):
@@ -223,9 +212,6 @@ def shapley_by_network(
     >>> shapley_by_network(game, 16 * game.n, epochs=1, seed=0).shape
     (100,)
     """
-    from coalmarl.estimation import sample_shapley
-    from coalmarl.learners import fit_worth
-
     rng, n = np.random.default_rng(seed), game.n
     orders = np.argsort(rng.random((int(share * budget) // (2 * n), n)), axis=1)
     places = np.argsort(np.concatenate([orders, orders[:, ::-1]]), axis=1)  # with reverses, as antithetic sampling asks
