@@ -211,7 +211,7 @@ def same_signal(theme: Theme) -> Figure:
     ax.set_yticklabels([name.replace("_", " ") for name in names], color=theme.ink)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set_title("Difference utilities keep the signal and drop the noise")
+    ax.set_title("Wonderful life and aristocrat keep the signal and drop the noise")
     return fig
 
 
@@ -514,7 +514,7 @@ def three_splits(theme: Theme) -> Figure:
     """The opening example of chapter 05: equal split, Shapley value, and what bargainers expect."""
     v = TUGame([0, 0, 0, 0.76, 0, 0.24, 0.01, 0.88], players=("carrier 1", "carrier 2", "carrier 3"))
     waiting = bargaining.stationary_equilibrium(torch.tensor(v.values)[None]).waiting[0].numpy()
-    splits = {"equal split": np.full(3, 0.88 / 3), "Shapley value": shapley(v), "what bargainers expect": waiting * 0.88 / waiting.sum()}
+    splits = {"equal split": np.full(3, 0.88 / 3), "Shapley value": shapley(v), "bargained": waiting * 0.88 / waiting.sum()}
     fig, ax = plt.subplots()
     core_triangle(v, splits, ax=ax)
     for text in ax.texts:
