@@ -154,6 +154,7 @@ function phase(figure) {
   let row = Math.floor(n / 2)
   let column = Math.floor(n / 2)
   const svg = make("svg", { viewBox: "0 0 420 400", role: "img", "aria-label": "Map of how often known loners help, by the share of sure signals and the share of pairs alone" })
+  const percent = x => `${Math.round(100 * x)}\u00a0%`
   const shade = share => `color-mix(in srgb, #0072b2 ${Math.round(100 * share)}%, #f0e442)`
   levels.forEach((_, i) => levels.forEach((_, j) => {
     const cell = make("rect", { x: 60 + j * size, y: 10 + (n - 1 - i) * size, width: size, height: size })
@@ -164,6 +165,8 @@ function phase(figure) {
   const frame = make("rect", { class: "frame", width: size, height: size })
   svg.append(frame, make("text", { x: 230, y: 385, "text-anchor": "middle" }, "share of pairs that are alone"),
     make("text", { x: -180, y: 40, transform: "rotate(-90)", "text-anchor": "middle" }, "share of signals that are sure"))
+  for (const k of [0, n - 1]) svg.append(make("text", { x: 60 + (k + 0.5) * size, y: 367, "text-anchor": "middle" }, percent(levels[k])),
+    make("text", { x: -10 - (n - k - 0.5) * size, y: 54, transform: "rotate(-90)", "text-anchor": "middle" }, percent(levels[k])))
   const controls = make("div", { class: "controls" })
   const sliders = ["sure signals", "pairs alone"].map(name => {
     const label = make("label", {}, `${name} `)
@@ -176,11 +179,13 @@ function phase(figure) {
   })
   const words = make("p", { class: "words", "aria-live": "polite" })
   figure.append(svg, controls, words, make("figcaption", {}, "Blue: agents that know they are alone help each other in every round; yellow: never. Each square is a run of the table model, averaged over its last 500 updates."))
-  const percent = x => `${Math.round(100 * x)} %`
   function draw() {
     frame.setAttribute("x", 60 + column * size)
     frame.setAttribute("y", 10 + (n - 1 - row) * size)
-    ;[row, column].forEach((k, i) => { controls.querySelectorAll("output")[i].textContent = percent(levels[k]) })
+    ;[row, column].forEach((k, i) => {
+      controls.querySelectorAll("output")[i].textContent = percent(levels[k])
+      sliders[i].setAttribute("aria-valuetext", percent(levels[k]))
+    })
     const [start, ...after] = habits[row][column].map(percent)
     words.textContent = `They help each other in ${percent(helped[row][column])} of the rounds. Help at the start ${start}; ` +
       `after both helped ${after[0]}, after only oneself ${after[1]}, after only the other ${after[2]}, after nobody ${after[3]}.`
