@@ -211,7 +211,7 @@ def same_signal(theme: Theme) -> Figure:
     ax.set_yticklabels([name.replace("_", " ") for name in names], color=theme.ink)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    ax.set_title("Wonderful life and aristocrat keep the signal and drop the noise")
+    ax.set_title("Two payments keep the signal and drop the noise")
     return fig
 
 
