@@ -154,7 +154,7 @@ function phase(figure) {
   let row = Math.floor(n / 2)
   let column = Math.floor(n / 2)
   const svg = make("svg", { viewBox: "0 0 420 400", role: "img", "aria-label": "Map of how often known loners help, by the share of sure signals and the share of pairs alone" })
-  const percent = x => `${Math.round(100 * x)}\u00a0%`
+  const percent = x => `${Math.round(100 * x)} %`
   const shade = share => `color-mix(in srgb, #0072b2 ${Math.round(100 * share)}%, #f0e442)`
   levels.forEach((_, i) => levels.forEach((_, j) => {
     const cell = make("rect", { x: 60 + j * size, y: 10 + (n - 1 - i) * size, width: size, height: size })
