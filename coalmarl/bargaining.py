@@ -135,8 +135,9 @@ def routing_values(customers: Tensor) -> Tensor:
     >>> bool((v[:, 7] >= v.amax(1)).all()), v[:, [0, 1, 2, 4]].max().item()
     (True, 0.0)
     """
-    if customers.shape[1:] != (3, 3, 2) or not bool(customers.isfinite().all()):
-        raise ValueError(f"expected finite customers of shape (B, 3, 3, 2), got {tuple(customers.shape)}")
+    shape = tuple(getattr(customers, "shape", ()))
+    if shape[1:] != (3, 3, 2) or not bool(customers.isfinite().all()):
+        raise ValueError(f"expected finite customers of shape (B, 3, 3, 2), got {shape or repr(customers)}")
     return torch.cat([_values(part.double()) for part in torch.split(customers, 256)])
 
 
@@ -894,6 +895,12 @@ class Bargaining(BatchedEnv):
         After these an episode is truncated.
     device : str or torch.device
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is no count, the customers are not as `routing_values` wants them, or one
+        is so far out that what is seen would leave the bounds.
+
     Notes
     -----
     Action ``16 c + a`` of a proposer: coalition ``c`` (0 with the next carrier, 1 with the one
@@ -923,8 +930,10 @@ class Bargaining(BatchedEnv):
         self.horizon = 2 * as_count(rounds, "a number of rounds")
         self.device = as_device(device)
         pool = draw_deliveries(64, seed=0) if customers is None else customers
-        self._views = views(pool).to(self.device)
         self._worths = routing_values(pool).float().to(self.device)
+        self._views = views(pool).to(self.device)
+        if not len(pool) or self._views.abs().max() > self.bounds[1]:
+            raise ValueError(f"expected one or more games, all within 1 of the depots' centre, got {len(pool)} games")
 
     def start(self, generator: torch.Generator) -> State:
         """Draw the games, and who will propose in each round.
