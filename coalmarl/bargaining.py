@@ -597,6 +597,11 @@ def negotiate(bargainer: Bargainer, batch_size: int, *, seed: int | torch.Genera
     -------
     Agreements
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a number of games or rounds is not an integer of at least 1, or the seed is none.
+
     Notes
     -----
     Worths occur nowhere: what a player believes is the player's own affair.
@@ -803,6 +808,11 @@ def fit_waiting(
     -------
     torch.nn.Module
         From the four gains that a player believes in to the worth of waiting.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is none.
 
     Notes
     -----

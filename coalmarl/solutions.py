@@ -114,6 +114,10 @@ def excess(v: TUGame, x: ArrayLike) -> NDArray[np.float64]:
     TypeError, ValueError
         If ``x`` is not one finite number per player.
 
+    Notes
+    -----
+    One pass over the table: ``O(2**n)``.
+
     Examples
     --------
     >>> v = TUGame([0, 0, 0, 1, 0, 1, 1, 1])
@@ -311,7 +315,8 @@ def core_is_empty(v: TUGame, *, tol: float = 1e-9) -> bool:
 
     Notes
     -----
-    The core is empty exactly when the least core's ``epsilon`` is positive.
+    The core is empty exactly when the least core's ``epsilon`` is positive, so this costs what
+    `least_core` does.
 
     References
     ----------
@@ -348,6 +353,10 @@ def in_core(v: TUGame, x: ArrayLike, *, tol: float = 1e-9) -> bool:
     ------
     TypeError, ValueError
         If ``x`` is not one finite number per player, or ``tol`` not one of at least 0.
+
+    Notes
+    -----
+    One pass over the table: ``O(2**n)``.
 
     Examples
     --------

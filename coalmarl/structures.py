@@ -207,6 +207,11 @@ def potential(v: TUGame) -> TUGame:
     TUGame
         ``P`` with ``P(S) - P(S - i)`` the Shapley value of ``i`` in the game among ``S``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``v`` is not a game, or four tables of its size do not fit into memory.
+
     Notes
     -----
     The shares of ``S`` must sum to ``v(S)``, hence ``P(S) = (v(S) + sum of P(S - i)) / |S|``,
@@ -393,6 +398,10 @@ def nash_deviations(
     TypeError, ValueError
         If the table or the partition is none, or they do not belong together.
 
+    Notes
+    -----
+    Looks at each player once at each place.
+
     References
     ----------
     bogomolnaia2002hedonic
@@ -435,6 +444,10 @@ def individual_deviations(
     ------
     TypeError, ValueError
         If the table or the partition is none, or they do not belong together.
+
+    Notes
+    -----
+    As `nash_deviations`, and asks the hosts of every move found.
 
     References
     ----------
@@ -484,6 +497,7 @@ def blocking_coalitions(
     -----
     The rule binds the coalition that leaves, too.  If it may divide as it likes, it needs
     ``v(S)`` above what its members get together: a positive `coalmarl.solutions.excess`.
+    All coalitions are looked at: ``O(n 2**n)``.
 
     References
     ----------
