@@ -169,6 +169,11 @@ def nearest(place: Tensor, k: int) -> Tensor:
     Tensor of int64, shape (B, n, min(k, n - 1))
         Their numbers, nearest first.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``k`` is not an integer of at least 1.
+
     Notes
     -----
     A tree per game: ``n log n``.  It is built in the processor's memory.

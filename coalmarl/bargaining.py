@@ -135,8 +135,9 @@ def routing_values(customers: Tensor) -> Tensor:
     >>> bool((v[:, 7] >= v.amax(1)).all()), v[:, [0, 1, 2, 4]].max().item()
     (True, 0.0)
     """
-    if customers.shape[1:] != (3, 3, 2) or not bool(customers.isfinite().all()):
-        raise ValueError(f"expected finite customers of shape (B, 3, 3, 2), got {tuple(customers.shape)}")
+    shape = tuple(getattr(customers, "shape", ()))
+    if shape[1:] != (3, 3, 2) or not bool(customers.isfinite().all()):
+        raise ValueError(f"expected finite customers of shape (B, 3, 3, 2), got {shape or repr(customers)}")
     return torch.cat([_values(part.double()) for part in torch.split(customers, 256)])
 
 
@@ -596,6 +597,11 @@ def negotiate(bargainer: Bargainer, batch_size: int, *, seed: int | torch.Genera
     -------
     Agreements
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a number of games or rounds is not an integer of at least 1, or the seed is none.
+
     Notes
     -----
     Worths occur nowhere: what a player believes is the player's own affair.
@@ -755,6 +761,11 @@ def fit_waiting(
     torch.nn.Module
         From the four gains that a player believes in to the worth of waiting.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is none.
+
     Notes
     -----
     Each update plays one round of 1024 games by the present network, with fewer and fewer
@@ -846,6 +857,12 @@ class Bargaining(BatchedEnv):
         After these an episode is truncated.
     device : str or torch.device
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is no count, the customers are not as `routing_values` wants them, or one
+        is so far out that what is seen would leave the bounds.
+
     Notes
     -----
     Action ``16 c + a`` of a proposer: coalition ``c`` (0 with the next carrier, 1 with the one
@@ -875,8 +892,10 @@ class Bargaining(BatchedEnv):
         self.horizon = 2 * as_count(rounds, "a number of rounds")
         self.device = as_device(device)
         pool = draw_deliveries(64, seed=0) if customers is None else customers
-        self._views = views(pool).to(self.device)
         self._worths = routing_values(pool).float().to(self.device)
+        self._views = views(pool).to(self.device)
+        if not len(pool) or self._views.abs().max() > self.bounds[1]:
+            raise ValueError(f"expected one or more games, all within 1 of the depots' centre, got {len(pool)} games")
 
     def start(self, generator: torch.Generator) -> State:
         """Draw the games, and who will propose in each round.

@@ -310,10 +310,7 @@ def check_player(player: object, n: int) -> int:
     2
     """
     if not _is_integer(player):
-        raise TypeError(
-            f"expected a player index in 0 .. {n - 1}, got {player!r} "
-            f"of type {type(player).__name__}"
-        )
+        raise TypeError(f"expected a player index in 0 .. {n - 1}, got {player!r} of type {type(player).__name__}")
     if not 0 <= player < n:
         raise ValueError(f"expected a player index in 0 .. {n - 1}, got {player}")
     return int(player)

@@ -305,6 +305,8 @@ class ParallelAdapter(ParallelEnv[str, Any, int]):  # type: ignore[misc]
 
     Raises
     ------
+    TypeError
+        If it is no world.
     ValueError
         If the batch has any other size.
 
@@ -328,6 +330,8 @@ class ParallelAdapter(ParallelEnv[str, Any, int]):  # type: ignore[misc]
     render_mode = None
 
     def __init__(self, env: BatchedEnv) -> None:
+        if not hasattr(env, "batch_size"):
+            raise TypeError(f"expected a world, got {env!r:.60}; write ParallelAdapter(RepeatedMatrixGame(1))")
         if env.batch_size != 1:
             raise ValueError(f"expected a world of batch size 1, got {env.batch_size}")
         self.env = env

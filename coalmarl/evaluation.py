@@ -166,6 +166,10 @@ def cross_play(
     ValueError
         If a list is empty, or a payoff is not finite.
 
+    Notes
+    -----
+    One call of ``play`` for each entry, whatever is already known of the reverse.
+
     Examples
     --------
     >>> cross_play(lambda a, b: a == b, ["left", "right"]).tolist()
@@ -524,6 +528,11 @@ def learn_levers(starts: ArrayLike, names: ArrayLike, *, levers: ArrayLike = LEV
     ndarray, shape (..., K)
         Probability of each lever.
 
+    Raises
+    ------
+    ValueError
+        If the names or the pay do not go with the logits, or are not finite.
+
     Notes
     -----
     The logit of a lever moves by its probability times what its slope is above the average one.
@@ -705,6 +714,11 @@ def best_response(partner: Partner) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        If there is no such partner.
 
     Examples
     --------

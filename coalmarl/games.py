@@ -56,6 +56,7 @@ class TUGame:
 
     __slots__ = ("_players", "_values")
     __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None  # arrays do not compare themselves with a game entry by entry
 
     def __init__(self, values: ArrayLike, players: Sequence[str] | None = None) -> None:
         table = as_vector(values, "values")
@@ -72,7 +73,7 @@ class TUGame:
         if names is not None and len(names) != n:
             raise ValueError(f"expected {n} player labels, one per player, got {len(names)}")
         table.setflags(write=False)
-        self._values, self._players = table, names
+        self._values, self._players = table.view(), names  # a view cannot be made writeable again
 
     @property
     def n(self) -> int:
@@ -265,7 +266,7 @@ def weighted_voting(weights: ArrayLike, quota: float) -> TUGame:
     [0, 0, 0, 1, 0, 1, 0, 1]
     """
     weights = _player_amounts(weights, "weights")
-    quota = _amount(quota, "quota")
+    quota = as_amount(quota, "quota")
     if quota == 0:
         raise ValueError("expected a positive quota, got 0: the empty coalition would win")
     return TUGame(coalition_sums(weights) >= quota)
@@ -301,7 +302,7 @@ def bankruptcy(estate: float, claims: ArrayLike) -> TUGame:
     [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 200.0]
     """
     claims = _player_amounts(claims, "claims")
-    estate = _amount(estate, "estate")
+    estate = as_amount(estate, "estate")
     if estate > claims.sum():
         raise ValueError(
             f"expected an estate of at most the claims' sum {claims.sum():g}, got {estate:g}: "
@@ -361,6 +362,11 @@ def savings(c: TUGame) -> TUGame:
     TUGame
         ``v(S) = sum of c(i) over S, minus c(S)``.
 
+    Raises
+    ------
+    TypeError
+        If it is not a game.
+
     Examples
     --------
     >>> savings(airport([8, 11, 13])).values.tolist()
@@ -385,6 +391,11 @@ def is_monotone(v: TUGame, *, tol: float = 1e-9) -> bool:
     -------
     bool
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``v`` is not a game, or ``tol`` not a finite number of at least 0.
+
     Notes
     -----
     ``O(n 2**n)``: one comparison per player and coalition.
@@ -394,7 +405,7 @@ def is_monotone(v: TUGame, *, tol: float = 1e-9) -> bool:
     >>> is_monotone(glove([0], [1, 2])), is_monotone(-glove([0], [1, 2]))
     (True, False)
     """
-    slack = tol * value_scale(v)
+    slack = as_amount(tol, "tolerance") * value_scale(v)
     pairs = (v.values.reshape(-1, 2, 1 << i) for i in range(v.n))
     return all(bool((p[:, 1] >= p[:, 0] - slack).all()) for p in pairs)
 
@@ -414,6 +425,11 @@ def is_superadditive(v: TUGame, *, tol: float = 1e-9) -> bool:
     bool
         Whether ``v(S | T) >= v(S) + v(T)`` for all disjoint ``S`` and ``T``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``v`` is not a game, or ``tol`` not a finite number of at least 0.
+
     Notes
     -----
     ``O(3**n)``: each player is in ``S``, in ``T`` or in neither.  All pairs among the
@@ -424,7 +440,7 @@ def is_superadditive(v: TUGame, *, tol: float = 1e-9) -> bool:
     >>> is_superadditive(glove([0], [1, 2])), is_superadditive(airport([8, 11, 13]))
     (True, False)
     """
-    slack = tol * value_scale(v)
+    slack = as_amount(tol, "tolerance") * value_scale(v)
     low = min(v.n, 10)
     S, T = disjoint_pairs(low)
     return all(
@@ -449,6 +465,11 @@ def is_convex(v: TUGame, *, tol: float = 1e-9) -> bool:
         Whether ``v(S+i+j) - v(S+j) >= v(S+i) - v(S)`` for all ``S`` and ``i``, ``j``
         outside it, which is equivalent to convexity.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``v`` is not a game, or ``tol`` not a finite number of at least 0.
+
     Notes
     -----
     ``O(n**2 2**n)``, a pair of players at a time.
@@ -458,7 +479,7 @@ def is_convex(v: TUGame, *, tol: float = 1e-9) -> bool:
     >>> is_convex(bankruptcy(200, [100, 200, 300])), is_convex(glove([0], [1, 2]))
     (True, False)
     """
-    slack = tol * value_scale(v)
+    slack = as_amount(tol, "tolerance") * value_scale(v)
     for j in range(1, v.n):
         for i in range(j):
             square = v.values.reshape(-1, 2, 1 << (j - i - 1), 2, 1 << i)
@@ -483,12 +504,17 @@ def is_essential(v: TUGame, *, tol: float = 1e-9) -> bool:
     bool
         Whether ``v(N) > sum of v(i)``: whether there is a surplus to divide.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``v`` is not a game, or ``tol`` not a finite number of at least 0.
+
     Examples
     --------
     >>> is_essential(glove([0], [1, 2])), is_essential(unanimity(2, [0]))
     (True, False)
     """
-    slack = tol * value_scale(v)
+    slack = as_amount(tol, "tolerance") * value_scale(v)
     return bool(v.values[-1] > v.values[singletons(v.n)].sum() + slack)
 
 
@@ -503,6 +529,11 @@ def value_scale(v: TUGame) -> float:
     Returns
     -------
     float
+
+    Raises
+    ------
+    TypeError
+        If it is not a game.
 
     Examples
     --------
@@ -534,6 +565,39 @@ def require_game(v: object) -> None:
         raise TypeError(f"expected a TUGame, got {v!r:.60}; write TUGame(values) around a table")
 
 
+def as_amount(value: float, name: str) -> float:
+    """Return one number of at least 0 as a float, after checking that it is one.
+
+    Parameters
+    ----------
+    value : float
+        What the caller gave.
+    name : str
+        What it should be, for the message.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number (a bool is not).
+    ValueError
+        If it is negative or not finite.
+
+    Examples
+    --------
+    >>> as_amount(200, "estate")
+    200.0
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"expected the {name} as a number, got {value!r}")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"expected a non-negative finite {name}, got {value}")
+    return as_vector([value], f"the {name}").item()
+
+
 def _evaluate(v: Callable[[frozenset[int]], float], S: int) -> float:
     coalition = frozenset(members(S))
     try:
@@ -551,10 +615,7 @@ def _evaluate(v: Callable[[frozenset[int]], float], S: int) -> float:
 def _number_of_players(table: NDArray[np.float64]) -> int:
     n = len(table).bit_length() - 1
     if n < 1 or len(table) != 1 << n:
-        raise ValueError(
-            f"expected 2**n values for n >= 1 players, one per coalition, got {len(table)}; "
-            "remember the empty coalition at index 0"
-        )
+        raise ValueError(f"expected 2**n values for n >= 1 players, one per coalition, got {len(table)}; remember the empty coalition at index 0")
     return n
 
 
@@ -564,15 +625,5 @@ def _player_amounts(data: ArrayLike, name: str) -> NDArray[np.float64]:
     check_table_fits(len(amounts))
     if not np.isfinite(amounts).all() or (amounts < 0).any():
         i = int(np.flatnonzero(~(amounts >= 0) | np.isinf(amounts))[0])
-        raise ValueError(
-            f"expected non-negative finite {name}, got {amounts[i]:g} for player {i}"
-        )
+        raise ValueError(f"expected non-negative finite {name}, got {amounts[i]:g} for player {i}")
     return amounts
-
-
-def _amount(value: float, name: str) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"expected the {name} as a number, got {value!r}")
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"expected a non-negative finite {name}, got {value}")
-    return as_vector([value], f"the {name}").item()

@@ -77,6 +77,11 @@ def draw_carriers(batch_size: int, n: int, *, seed: int | torch.Generator, devic
     Tensor of float64, shape (B, n, 3, 2)
         Depot, pickup and delivery; the latter two fall around the depot with a spread of 0.25.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not an integer of at least 1, or the seed is none.
+
     Examples
     --------
     >>> draw_carriers(2, 10, seed=0).shape
@@ -551,6 +556,11 @@ def coin_protocol(market: Market, policy: Policy, *, seed: int | torch.Generator
     -------
     Outcome
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``rounds`` is not an integer of at least 1, or the seed is none.
+
     Notes
     -----
     A proposer may propose what is on its own list and has only responders for partners.  A
@@ -624,6 +634,11 @@ def naming_protocol(
     -------
     Outcome
         ``proposals`` counts the coalitions above the bar that somebody named.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``rounds`` is not an integer of at least 1, or ``fairness`` is out of range.
 
     Notes
     -----

@@ -478,6 +478,11 @@ def grounded_move(me: Grounded, them: Grounded, *, seed: Seed) -> tuple[str, int
         How many agents were called, this one included: ``1 / epsilon`` on average if they
         share it.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is none.
+
     References
     ----------
     oesterheld2019robust
@@ -637,6 +642,11 @@ def replicate(payoffs: ArrayLike, shares: ArrayLike, *, rate: float = 0.1, steps
     -------
     ndarray, shape (..., m)
 
+    Raises
+    ------
+    ValueError
+        If a share is negative, or a population has none above 0.
+
     Notes
     -----
     Each step multiplies a share by ``exp(rate * payoff)`` and makes them sum to 1 again.
@@ -647,6 +657,8 @@ def replicate(payoffs: ArrayLike, shares: ArrayLike, *, rate: float = 0.1, steps
     [0.0, 1.0]
     """
     table, x = np.asarray(payoffs, dtype=np.float64), np.asarray(shares, dtype=np.float64)
+    if not ((x >= 0).all() and (x.sum(-1) > 0).all()):
+        raise ValueError(f"expected shares of at least 0, some above, got {x.tolist()!r:.60}")
     for _ in range(steps):
         fitness = x @ table.T
         x = x * np.exp(rate * (fitness - fitness.max(-1, keepdims=True)))
@@ -676,6 +688,11 @@ def learn_similarity(
     -------
     ndarray, shape (rounds + 1, 64)
         Chance to cooperate, averaged over the two of a pair, at the start and after each round.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is none.
 
     Notes
     -----

@@ -28,7 +28,7 @@ from coalmarl.coalitions import (
     singletons,
     sizes,
 )
-from coalmarl.games import TUGame, require_game, savings, value_scale
+from coalmarl.games import TUGame, as_amount, require_game, savings, value_scale
 
 if TYPE_CHECKING:
     from highspy import Highs
@@ -114,6 +114,10 @@ def excess(v: TUGame, x: ArrayLike) -> NDArray[np.float64]:
     TypeError, ValueError
         If ``x`` is not one finite number per player.
 
+    Notes
+    -----
+    One pass over the table: ``O(2**n)``.
+
     Examples
     --------
     >>> v = TUGame([0, 0, 0, 1, 0, 1, 1, 1])
@@ -136,6 +140,11 @@ def shapley(v: TUGame) -> NDArray[np.float64]:
     -------
     ndarray, shape (n,)
         Sums to ``v(N)``.
+
+    Raises
+    ------
+    TypeError
+        If it is not a game.
 
     Notes
     -----
@@ -177,6 +186,11 @@ def banzhaf(v: TUGame) -> NDArray[np.float64]:
         Average of ``v(S+i) - v(S)`` over the ``2**(n-1)`` coalitions without ``i``; its sum
         is not ``v(N)`` in general.
 
+    Raises
+    ------
+    TypeError
+        If it is not a game.
+
     Notes
     -----
     As `shapley`, with the same weight ``2**(1-n)`` for every coalition.  ``O(2**n)``.
@@ -212,6 +226,11 @@ def harsanyi_dividends(v: TUGame) -> NDArray[np.float64]:
     ndarray, shape (2**n,)
         ``d`` with ``v(S) = sum of d(T)`` over the ``T`` inside ``S``; the Shapley value
         divides each ``d(T)`` equally in ``T``.
+
+    Raises
+    ------
+    TypeError
+        If it is not a game.
 
     Notes
     -----
@@ -289,9 +308,15 @@ def core_is_empty(v: TUGame, *, tol: float = 1e-9) -> bool:
     -------
     bool
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``v`` is not a game, or ``tol`` not a finite number of at least 0; if the tables do not fit.
+
     Notes
     -----
-    The core is empty exactly when the least core's ``epsilon`` is positive.
+    The core is empty exactly when the least core's ``epsilon`` is positive, so this costs what
+    `least_core` does.
 
     References
     ----------
@@ -303,8 +328,8 @@ def core_is_empty(v: TUGame, *, tol: float = 1e-9) -> bool:
     >>> core_is_empty(weighted_voting([1, 1, 1], 2)), core_is_empty(weighted_voting([2, 1, 1], 3))
     (True, False)
     """
-    require_game(v)
-    return v.n > 1 and least_core(v).epsilon > tol * value_scale(v)
+    slack = as_amount(tol, "tolerance") * value_scale(v)
+    return v.n > 1 and least_core(v).epsilon > slack
 
 
 def in_core(v: TUGame, x: ArrayLike, *, tol: float = 1e-9) -> bool:
@@ -327,7 +352,11 @@ def in_core(v: TUGame, x: ArrayLike, *, tol: float = 1e-9) -> bool:
     Raises
     ------
     TypeError, ValueError
-        If ``x`` is not one finite number per player.
+        If ``x`` is not one finite number per player, or ``tol`` not one of at least 0.
+
+    Notes
+    -----
+    One pass over the table: ``O(2**n)``.
 
     Examples
     --------
@@ -335,7 +364,7 @@ def in_core(v: TUGame, x: ArrayLike, *, tol: float = 1e-9) -> bool:
     >>> in_core(glove([0], [1, 2]), [1, 0, 0]), in_core(glove([0], [1, 2]), [1, 1, 1])
     (True, False)
     """
-    e, slack = excess(v, x), tol * value_scale(v)
+    e, slack = excess(v, x), as_amount(tol, "tolerance") * value_scale(v)
     return bool(e.max() <= slack and abs(e[-1]) <= slack)
 
 
@@ -400,6 +429,11 @@ def prenucleolus(v: TUGame) -> NDArray[np.float64]:
     ndarray, shape (n,)
         Sums to ``v(N)``; equals the nucleolus where that gives all players their ``v(i)``
         for free, as in every superadditive game.
+
+    Raises
+    ------
+    TypeError
+        If it is not a game.
 
     Notes
     -----

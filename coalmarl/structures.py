@@ -35,7 +35,7 @@ from coalmarl.coalitions import (
     sizes,
     subsets,
 )
-from coalmarl.games import TUGame, require_game
+from coalmarl.games import TUGame, as_amount, require_game
 
 _BLOCK = 8  # players within a block: its 3**8 pairs of coalitions fit in a processor's cache
 
@@ -178,6 +178,11 @@ def potential(v: TUGame) -> TUGame:
     -------
     TUGame
         ``P`` with ``P(S) - P(S - i)`` the Shapley value of ``i`` in the game among ``S``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``v`` is not a game, or four tables of its size do not fit into memory.
 
     Notes
     -----
@@ -329,6 +334,10 @@ def nash_deviations(
     TypeError, ValueError
         If the table or the partition is none, or they do not belong together.
 
+    Notes
+    -----
+    Looks at each player once at each place.
+
     References
     ----------
     bogomolnaia2002hedonic
@@ -344,7 +353,7 @@ def nash_deviations(
     table, places, scale = _places(shares, partition)
     offers, now = _offers(table, places)
     gains = offers - now
-    found = np.argwhere((gains > tol * scale).T).tolist()
+    found = np.argwhere((gains > as_amount(tol, "tolerance") * scale).T).tolist()
     return tuple(Deviation(i, k, float(gains[k, i])) for i, k in found)
 
 
@@ -371,6 +380,10 @@ def individual_deviations(
     ------
     TypeError, ValueError
         If the table or the partition is none, or they do not belong together.
+
+    Notes
+    -----
+    As `nash_deviations`, and asks the hosts of every move found.
 
     References
     ----------
@@ -420,6 +433,7 @@ def blocking_coalitions(
     -----
     The rule binds the coalition that leaves, too.  If it may divide as it likes, it needs
     ``v(S)`` above what its members get together: a positive `coalmarl.solutions.excess`.
+    All coalitions are looked at: ``O(n 2**n)``.
 
     References
     ----------
@@ -436,7 +450,7 @@ def blocking_coalitions(
     table, places, scale = _places(shares, partition)
     _, now = _offers(table, places)
     inside = membership(np.arange(1 << len(now)), len(now))
-    better = (table[0] > now + tol * scale) | ~inside
+    better = (table[0] > now + as_amount(tol, "tolerance") * scale) | ~inside
     return tuple(np.flatnonzero(better.all(axis=1))[1:].tolist())
 
 
@@ -640,7 +654,7 @@ def settle(
     False
     """
     if callable(payoffs):
-        ask, limit = payoffs, tol
+        ask, limit = payoffs, as_amount(tol, "tolerance")
         places = np.array(partition, dtype=np.int64)
         n = int(np.bitwise_or.reduce(places)).bit_length()
         as_partition(partition, n)
@@ -648,7 +662,7 @@ def settle(
         if np.ndim(payoffs) != 3:
             raise ValueError("expected a table of shares per place; np.stack([table] * n) has room for everybody alone")
         table, places, scale = _places(payoffs, partition)
-        ask, limit, n = _ask_table(table), tol * scale, table.shape[-1]
+        ask, limit, n = _ask_table(table), as_amount(tol, "tolerance") * scale, table.shape[-1]
     rng, moves = np.random.default_rng(seed), 0
     for _ in range(rounds):
         before = moves

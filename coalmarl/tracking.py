@@ -436,7 +436,7 @@ def coalition_worths(network: RadarNetwork, tracks: Tracks) -> Floats:
     -----
     ``w/2 log det(I + P J(S))`` with ``P`` the covariance of the position and ``J(S)`` the sum
     of the radars' information: all coalitions by one product with the matrix of members.  For
-    2 x 2 matrices the determinant is ``1 + trace(P J) + det(P) det(J)``.
+    2 x 2 matrices the determinant is ``1 + trace(P J) + det(P) det(J)``.  ``O(T R 2**R)``.
 
     Examples
     --------

@@ -281,6 +281,9 @@ def test_bad_worlds_are_refused(options, shown):
 def test_the_adapter_takes_one_world():
     with pytest.raises(ValueError, match="batch size 1, got 2"):
         ParallelAdapter(RepeatedMatrixGame(2))
+    for nothing in (None, 5, RepeatedMatrixGame):
+        with pytest.raises(TypeError, match="expected a world, got"):
+            ParallelAdapter(nothing)
 
 
 def test_the_adapter_refuses_what_is_no_move():

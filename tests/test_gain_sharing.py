@@ -374,6 +374,14 @@ def test_bad_input_to_bargaining():
         fit_values(GAMES, torch.full((40,), 4), torch.ones(40), seed=0)
     with pytest.raises(ValueError, match="device"):
         Bargaining(2, device="abacus")
+    with pytest.raises(ValueError, match=r"shape \(B, 3, 3, 2\), got 'cpu'"):
+        Bargaining(2, "cpu")
+    with pytest.raises(ValueError, match=r"shape \(B, 3, 3, 2\), got \(1, 3, 2\)"):
+        Bargaining(2, GAMES[:1, 0])
+    with pytest.raises(ValueError, match="got 0 games"):
+        Bargaining(2, GAMES[:0])
+    with pytest.raises(ValueError, match="within 1 of the depots' centre"):
+        Bargaining(2, 9 * GAMES)  # its observations would lie outside their space
     assert float(routing_values(torch.zeros(1, 3, 3, 2)).isfinite().all()) == 1.0  # all customers at one place
 
 

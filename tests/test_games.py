@@ -27,6 +27,7 @@ from coalmarl.games import (
     weighted_voting,
 )
 from coalmarl.solutions import (
+    core_is_empty,
     excess,
     in_core,
     kohlberg_certificate,
@@ -36,6 +37,7 @@ from coalmarl.solutions import (
     shapley,
     weighted_voting_indices,
 )
+from coalmarl.structures import blocking_coalitions, equal_split, individual_deviations, nash_deviations, settle
 from strategies import convex_games, games, superadditive_games, voting_bodies, whole_games
 
 MAJORITY = TUGame([0, 0, 0, 1, 0, 1, 1, 1])
@@ -78,6 +80,8 @@ def test_values_are_a_read_only_copy():
     with pytest.raises(ValueError):
         v.values[1] = 5
     assert table.flags.writeable and not np.shares_memory(v.values, table)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        v.values.flags.writeable = True
     numbers = [0, 1, 2, 4]
     assert TUGame(numbers) == v and numbers == [0, 1, 2, 4]
     assert TUGame(np.array(numbers, dtype=np.float32)) == v and TUGame(tuple(numbers)) == v
@@ -89,6 +93,7 @@ def test_equality_is_exact_and_on_values_only():
     assert v == TUGame([0, 1, 2, 4], players=["a", "b"]) and not v != TUGame([0, 1, 2, 4])
     assert v != TUGame([0, 1, 2, np.nextafter(4, 5)]) and v != TUGame([0, 1]) and v != [0, 1, 2, 4] and v != "v"
     assert TUGame([0, 0, 0, 0]) == TUGame([0, -0.0, -0.0, 0])
+    assert (v == v.values) is False and (v.values == v) is False and (v != v.values) is True
     with pytest.raises(TypeError):
         hash(v)
 
@@ -466,3 +471,20 @@ def test_a_large_common_part_does_not_loosen_the_certificate():
     assert kohlberg_certificate(v, x).holds
     for move in ([4.5, 4.5], [0.1, 0], [0.1, -0.1]):
         assert not kohlberg_certificate(v, x + move).holds
+
+
+@pytest.mark.parametrize(
+    "tol, error", [(-1e-9, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("1", TypeError), (True, TypeError)]
+)
+def test_what_is_no_tolerance_is_refused(tol, error):
+    for predicate in (is_monotone, is_superadditive, is_convex, is_essential, core_is_empty):
+        with pytest.raises(error, match="expected .* tolerance"):
+            predicate(V, tol=tol)
+    with pytest.raises(error, match="expected .* tolerance"):
+        in_core(V, [0.0] * 3, tol=tol)
+    shares = equal_split(V)
+    for search in (nash_deviations, individual_deviations, blocking_coalitions):
+        with pytest.raises(error, match="expected .* tolerance"):
+            search(shares, [[0, 1, 2]], tol=tol)
+    with pytest.raises(error, match="expected .* tolerance"):
+        settle(np.stack([shares] * 2), [7, 0], tol=tol)

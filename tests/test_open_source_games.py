@@ -337,6 +337,9 @@ def test_success_breeds():
         np.testing.assert_allclose(one[k], grown / grown.sum(), rtol=1e-12)
     np.testing.assert_allclose(replicate(payoffs, start).sum(-1), 1)
     assert replicate([[1e6, 0], [0, 0]], [0.5, 0.5]).tolist() == [1, 0]  # no overflow
+    for nobody in ([0, 0], [[0.5, 0.5], [0, 0]], [1.5, -0.5], [np.nan, 1]):
+        with pytest.raises(ValueError, match="expected shares of at least 0, some above"):
+            replicate(np.eye(2), nobody)
 
 
 def test_random_starts_hardly_find_the_cooperative_equilibria():
