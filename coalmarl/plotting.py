@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from coalmarl.coalitions import as_vector, grand_coalition, label, members, singletons, sizes
 from coalmarl.games import TUGame
@@ -265,7 +266,7 @@ def curves(
         The horizontal axis.
     named : mapping of str to array_like of shape (m,) or (runs, m)
         The curves by the names written at their ends.  Of several runs the mean is drawn, and
-        its 95 % interval shaded.
+        its 95 % interval by Student's distribution shaded.
     log : str
         Which axes are logarithmic: "", "x", "y" or "xy".
     ax : Axes, optional
@@ -300,7 +301,7 @@ def curves(
         mean = y.mean(axis=0)
         ax.plot(x, mean, linewidth=2, color=COLOURS[k], linestyle=LINES[k])
         if len(y) > 1:
-            reach = 1.96 * y.std(axis=0, ddof=1) / len(y) ** 0.5
+            reach = stdtrit(len(y) - 1, 0.975) * y.std(axis=0, ddof=1) / len(y) ** 0.5
             ax.fill_between(x, mean - reach, mean + reach, color=COLOURS[k], alpha=0.2, linewidth=0)
     _name_the_ends(ax, float(x[-1]), {name: float(y.mean(axis=0)[-1]) for name, y in tables.items()}, "y" in log)
     return ax

@@ -45,7 +45,7 @@ ROWS = {
     "credit": ("coalitions games solutions teamwork envs learners", "torch numpy"),
     "shaping": ("envs", "torch"),
     "evaluation": ("", "numpy joblib"),
-    "plotting": ("coalitions games solutions", "matplotlib numpy"),
+    "plotting": ("coalitions games solutions", "matplotlib numpy scipy"),
 }
 ROWS["experiments"] = (" ".join(name for name in ROWS if name != "__init__") + " experiments", "numpy torch joblib tqdm axelrod")
 NUMPY_HALF = set(

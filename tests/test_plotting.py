@@ -92,8 +92,8 @@ def test_curves_are_named_at_their_ends_and_bands_hold_the_mean(log):
     assert ax.lines[1].get_ydata().tolist() == pytest.approx(runs.mean(axis=0).tolist())
     (band,) = ax.collections
     inside = band.get_paths()[0].vertices[:, 1]
-    reach = 1.96 * runs.std(axis=0, ddof=1) / 3**0.5
-    assert inside.max() == pytest.approx((runs.mean(axis=0) + reach).max())
+    reach = 4.303 * runs.std(axis=0, ddof=1) / 3**0.5  # Student's quantile with two degrees of freedom
+    assert inside.max() == pytest.approx((runs.mean(axis=0) + reach).max(), rel=1e-4)
     assert (ax.get_xscale(), ax.get_yscale()) == tuple("log" if a in log else "linear" for a in "xy")
     low, high = ax.transData.transform([text.xy for text in ax.texts])[:, 1]
     assert abs(high - low) > 8  # pixels
